@@ -6,6 +6,7 @@
 #ifndef FBL_BASE_ARENA_H
 #define FBL_BASE_ARENA_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +31,7 @@ char *fbl_arena_strndup(FblArena *arena, const char *text, size_t length);
 
 // printf into the arena; NUL-terminated.
 char *fbl_arena_printf(FblArena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *fbl_arena_vprintf(FblArena *arena, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 
 // Makes room for one more element: returns `items`, or a larger copy with *capacity doubled. Used as
 //   v->items = fbl_arena_grow(arena, v->items, v->count, &v->capacity, sizeof *v->items);

@@ -1,0 +1,45 @@
+// Random sequences of the data side: words of Philox, numbered by their use.
+//
+// The streams lie above those that compiled programs draw from, so a seed can be shared. Threads: no state.
+#ifndef FBL_RUNTIME_DATA_RANDOM_H
+#define FBL_RUNTIME_DATA_RANDOM_H
+
+#include "base/philox.h"
+
+enum {
+    FBL_STREAM_SHUFFLE = 0x70000000,
+    FBL_STREAM_SAMPLE = 0x70000001,
+    FBL_STREAM_AUGMENT = 0x70000002,
+    FBL_STREAM_MIXUP = 0x70000003,
+};
+
+// A sequence that is read in order from word `next` on.
+typedef struct FblRandom {
+    uint64_t seed, step, next;
+    uint32_t stream;
+} FblRandom;
+
+static inline uint32_t fbl_random_next(FblRandom *random) {
+    return fbl_random_u32(random->seed, random->stream, random->step, random->next++);
+}
+
+// Uniform in [0, bound), without bias: the part of the range that would favour low values is drawn again.
+static inline uint32_t fbl_random_below(FblRandom *random, uint32_t bound) {
+    uint64_t product = (uint64_t)fbl_random_next(random) * bound;
+    if ((uint32_t)product < bound) {
+        uint32_t threshold = (uint32_t)(-bound) % bound;
+        while ((uint32_t)product < threshold) {
+            product = (uint64_t)fbl_random_next(random) * bound;
+        }
+    }
+    return (uint32_t)(product >> 32);
+}
+
+// Uniform in (0, 1) with 53 bits.
+static inline double fbl_random_unit(FblRandom *random) {
+    uint64_t high = fbl_random_next(random);
+    uint64_t low = fbl_random_next(random);
+    return ((double)(((high << 32) | low) >> 12) + 0.5) * 0x1p-52;
+}
+
+#endif

@@ -102,4 +102,7 @@ FblStatus fbl_file_layout_make(FblContext *ctx, const char *path, const FblFileT
                                const FblFileString *metadata, size_t metadata_count, FblFileLayout *out);
 void fbl_file_layout_deinit(FblFileLayout *layout);
 
+// Writes the header and the `count` tensors of the layout.
+FblStatus fbl_file_layout_write(FblContext *ctx, const char *path, const FblFileLayout *layout, size_t count);
+
 #endif

@@ -48,7 +48,7 @@ typedef struct FblDatasetSpec {
     const char *test_list;
     const char *root;        // list: the paths are relative to this folder
     int32_t classes;         // list: expected number of classes; 0 = largest label + 1. CIFAR and folder: 0, or checked
-    bool renumber;           // list: number classes by descending training count (ties: lower label first)
+    bool renumber;           // list: number classes by descending training count (ties as numpy.argsort has them)
     FblImbalance imbalance;  // applied to the training split only
 } FblDatasetSpec;
 
@@ -66,7 +66,7 @@ FblStatus fbl_cifar_parse_pickle(FblContext *ctx, const char *name, const uint8_
 
 // Images per class of an imbalanced set: n_c = int(n_max * f^(c / (C - 1))), or the step form (the first half of the
 // classes keep n_max, the others int(n_max * f)), evaluated as Python evaluates it.
-void fbl_imbalance_counts(const FblImbalance *imbalance, int64_t n_max, int32_t classes, int64_t *out_counts);
+void fbl_imbalance_counts(const FblImbalance *imbalance, double n_max, int32_t classes, int64_t *out_counts);
 
 // The images that the published experiments keep: for each class in order, numpy's legacy generator (one for all classes,
 // seeded once) shuffles the indices of the class and the first n_c are taken. n_max is count / classes, as the

@@ -133,7 +133,7 @@ static FblStatus parse_tensor(Parser *p, const cJSON *entry, FblFileTensor *out)
         type++;
     }
     if (type == FBL_FILE_DTYPE_COUNT) {
-        FblDiag *diag = fbl_diag(p->ctx, FBL_ERROR, "E0812", FBL_NO_LOC, "`%s`: tensor `%.120s` has the element type `%.20s`",
+        FblDiag *diag = fbl_diag(p->ctx, FBL_ERROR, "E0814", FBL_NO_LOC, "`%s`: tensor `%.120s` has the element type `%.20s`",
                                  p->path, name, dtype->valuestring);
         fbl_diag_hint(p->ctx, diag, "F32, F64, F16, BF16, I64, I32, U8 and BOOL can be read");
         return FBL_USER;

@@ -8,6 +8,9 @@
 // Memo numbers of honest files count up from 0 or 1; a huge one would only be a way to ask for memory.
 #define MEMO_LIMIT 4000000u
 
+// Far above what a data set of a million images holds; a bound on what a hostile file can make us allocate.
+#define VALUE_LIMIT 8000000u
+
 typedef enum Callable { CALL_RECONSTRUCT, CALL_DTYPE, CALL_NDARRAY, CALL_ENCODE } Callable;
 
 static const struct {
@@ -33,6 +36,7 @@ typedef struct Machine {
     FblPickleValue **memo;
     size_t memo_size;
     size_t memo_next; // for MEMOIZE
+    size_t values;    // made so far
     bool failed;
 } Machine;
 
@@ -81,6 +85,9 @@ static const char *take_line(Machine *m, size_t *out_length) {
 }
 
 static FblPickleValue *make(Machine *m, FblPickleKind kind) {
+    if (m->values++ >= VALUE_LIMIT) {
+        fail(m, "it holds too many values");
+    }
     FblPickleValue *value = FBL_NEW(m->arena, FblPickleValue);
     value->kind = kind;
     return value;

@@ -1,0 +1,294 @@
+#include "runtime/data/augment.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "runtime/data/random.h"
+
+// Words of randomness set aside for each image: more than all operations of a transform draw.
+#define WORDS_PER_IMAGE 256
+
+FblTransform fbl_transform_for_test(const FblTransform *train, const FblDataset *test) {
+    FblTransform out = {0};
+    memcpy(out.mean, train->mean, sizeof out.mean);
+    memcpy(out.std, train->std, sizeof out.std);
+    for (int i = 0; i < train->count; i++) {
+        const FblAugment *op = &train->ops[i];
+        if (op->kind == FBL_AUGMENT_RESIZE || op->kind == FBL_AUGMENT_CENTER_CROP) {
+            out.ops[out.count++] = *op;
+        } else if (op->kind == FBL_AUGMENT_RANDOM_RESIZED_CROP ||
+                   (op->kind == FBL_AUGMENT_RANDOM_CROP && (test->height != op->size || test->width != op->size))) {
+            if (op->kind == FBL_AUGMENT_RANDOM_RESIZED_CROP && out.count + 1 < FBL_AUGMENT_MAX) {
+                out.ops[out.count++] = (FblAugment){.kind = FBL_AUGMENT_RESIZE, .size = op->size * 256 / 224};
+            }
+            if (out.count < FBL_AUGMENT_MAX) {
+                out.ops[out.count++] = (FblAugment){.kind = FBL_AUGMENT_CENTER_CROP, .size = op->size};
+            }
+        }
+    }
+    return out;
+}
+
+// Whether height and width are known at this point of the transform.
+typedef struct Size {
+    int32_t height, width; // 0 = differs from image to image
+    int32_t shorter;       // a lower bound of the shorter side; 0 = none
+} Size;
+
+static FblStatus check_op(FblContext *ctx, const FblAugment *op, Size *size) {
+    static const char *const names[] = {"random_crop", "random_flip", "random_resized_crop", "resize", "center_crop"};
+    const char *name = names[op->kind];
+    if (op->kind == FBL_AUGMENT_RANDOM_FLIP) {
+        return FBL_OK;
+    }
+    if (op->size <= 0 || op->size > 1 << 14 || op->pad < 0 || op->pad > 1 << 14) {
+        return fbl_error(ctx, "E0810", FBL_NO_LOC, "%s needs a size of 1 to 16384 and a padding of 0 to 16384", name);
+    }
+    if (op->kind == FBL_AUGMENT_RESIZE) {
+        bool square = size->height > 0 && size->height == size->width;
+        *size = (Size){square ? op->size : 0, square ? op->size : 0, op->size};
+        return FBL_OK;
+    }
+    if (op->kind != FBL_AUGMENT_RANDOM_RESIZED_CROP && size->shorter + 2 * op->pad < op->size) {
+        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0810", FBL_NO_LOC, "%s of %d pixels does not fit the images", name,
+                                 op->size);
+        if (size->shorter > 0) {
+            fbl_diag_hint(ctx, diag, "their shorter side is %d", size->shorter);
+        } else {
+            fbl_diag_hint(ctx, diag, "their sizes differ: put random_resized_crop(224) or resize(256) before it");
+        }
+        return FBL_USER;
+    }
+    *size = (Size){op->size, op->size, op->size};
+    return FBL_OK;
+}
+
+FblStatus fbl_transform_check(FblContext *ctx, const FblTransform *transform, const FblDataset *data,
+                              int32_t *out_height, int32_t *out_width) {
+    Size size = {data->height, data->width, data->height < data->width ? data->height : data->width};
+    for (int i = 0; i < transform->count; i++) {
+        FBL_TRY(check_op(ctx, &transform->ops[i], &size));
+    }
+    if (size.height == 0 || size.width == 0) {
+        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0810", FBL_NO_LOC, "the images have different sizes");
+        fbl_diag_hint(ctx, diag, "bring them to one with random_resized_crop(224), or resize(256) and center_crop(224)");
+        return FBL_USER;
+    }
+    for (int c = 0; c < 3; c++) {
+        bool unset = transform->std[c] == 0 && transform->std[0] == 0 && transform->std[1] == 0 &&
+                     transform->std[2] == 0;
+        if (!unset && !(transform->std[c] > 0 && isfinite(transform->std[c]) && isfinite(transform->mean[c]))) {
+            return fbl_error(ctx, "E0810", FBL_NO_LOC, "each std of the normalisation must be positive, not %g",
+                             (double)transform->std[c]);
+        }
+    }
+    *out_height = size.height;
+    *out_width = size.width;
+    return FBL_OK;
+}
+
+void fbl_norm_table_make(const FblTransform *transform, FblNormTable *out) {
+    bool unset = transform->std[0] == 0 && transform->std[1] == 0 && transform->std[2] == 0;
+    for (int c = 0; c < 3; c++) {
+        for (int v = 0; v < 256; v++) {
+            float value = (float)v / 255.0f;
+            out->value[c][v] = unset ? value : (value - transform->mean[c]) / transform->std[c];
+        }
+    }
+}
+
+// A window of a source image: output (y, x) is source (top + y, left + x), or black outside; mirrored when `flip`.
+typedef struct Window {
+    int32_t top, left, height, width;
+    bool flip;
+} Window;
+
+static int32_t below(FblRandom *random, int32_t bound) { return (int32_t)fbl_random_below(random, (uint32_t)bound); }
+
+// int(round(x / 2)) of Python: halves go to the even number.
+static int32_t half_even(int32_t x) {
+    int32_t low = x / 2;
+    return x % 2 != 0 && low % 2 != 0 ? low + 1 : low;
+}
+
+// Moves the window as a crop or flip says; false for the kinds that need resampling.
+static bool move_window(const FblAugment *op, FblRandom *random, Window *w) {
+    int32_t dy;
+    int32_t dx;
+    if (op->kind == FBL_AUGMENT_RANDOM_FLIP) {
+        w->flip ^= fbl_random_next(random) >> 31 != 0;
+        return true;
+    }
+    if (op->kind == FBL_AUGMENT_RANDOM_CROP) {
+        dy = below(random, w->height + 2 * op->pad - op->size + 1) - op->pad;
+        dx = below(random, w->width + 2 * op->pad - op->size + 1) - op->pad;
+    } else if (op->kind == FBL_AUGMENT_CENTER_CROP) {
+        dy = half_even(w->height - op->size);
+        dx = half_even(w->width - op->size);
+    } else {
+        return false;
+    }
+    w->top += dy;
+    w->left += w->flip ? w->width - op->size - dx : dx;
+    w->height = op->size;
+    w->width = op->size;
+    return true;
+}
+
+// Source pixels `step` bytes apart in a row and rows `pitch` bytes apart, one channel.
+static void normalise_plane(const uint8_t *source, size_t step, size_t pitch, int32_t source_height,
+                            int32_t source_width, const Window *w, const float table[256], float *out) {
+    int32_t first = w->left < 0 ? -w->left : 0; // columns first .. last - 1 of the unmirrored window are in the source
+    int32_t last = w->left + w->width > source_width ? source_width - w->left : w->width;
+    for (int32_t y = 0; y < w->height; y++, out += w->width) {
+        int32_t sy = w->top + y;
+        bool inside = sy >= 0 && sy < source_height;
+        for (int32_t x = 0; x < w->width; x++) {
+            out[x] = table[0];
+        }
+        for (int32_t x = first; inside && x < last; x++) {
+            uint8_t value = source[(size_t)sy * pitch + (size_t)(w->left + x) * step];
+            out[w->flip ? w->width - 1 - x : x] = table[value];
+        }
+    }
+}
+
+// The window cut out of an interleaved image, black outside.
+static FblStatus cut(FblImage *image, const Window *w) {
+    FblImage out = {.width = w->width, .height = w->height};
+    out.pixels = calloc((size_t)w->width * (size_t)w->height, 3);
+    if (out.pixels == NULL) {
+        return FBL_NOMEM;
+    }
+    for (int32_t y = 0; y < w->height; y++) {
+        for (int32_t x = 0; x < w->width; x++) {
+            int32_t sy = w->top + y;
+            int32_t sx = w->left + x;
+            if (sy >= 0 && sy < image->height && sx >= 0 && sx < image->width) {
+                int32_t ox = w->flip ? w->width - 1 - x : x;
+                memcpy(out.pixels + ((size_t)y * (size_t)w->width + (size_t)ox) * 3,
+                       image->pixels + ((size_t)sy * (size_t)image->width + (size_t)sx) * 3, 3);
+            }
+        }
+    }
+    fbl_image_deinit(image);
+    *image = out;
+    return FBL_OK;
+}
+
+// The rectangle of torchvision's RandomResizedCrop: ten tries, then the largest middle part of an allowed shape.
+static Window random_rectangle(const FblImage *image, FblRandom *random) {
+    const double low_ratio = 3.0 / 4.0;
+    const double high_ratio = 4.0 / 3.0;
+    double area = (double)image->width * image->height;
+    for (int i = 0; i < 10; i++) {
+        double target = area * (0.08 + 0.92 * fbl_random_unit(random));
+        double ratio = exp(log(low_ratio) + (log(high_ratio) - log(low_ratio)) * fbl_random_unit(random));
+        double width = rint(sqrt(target * ratio));
+        double height = rint(sqrt(target / ratio));
+        if (width > 0 && width <= image->width && height > 0 && height <= image->height) {
+            int32_t w = (int32_t)width;
+            int32_t h = (int32_t)height;
+            int32_t top = below(random, image->height - h + 1);
+            int32_t left = below(random, image->width - w + 1);
+            return (Window){top, left, h, w, false};
+        }
+    }
+    int32_t width = image->width;
+    int32_t height = image->height;
+    double ratio = (double)width / height;
+    if (ratio < low_ratio) {
+        height = (int32_t)fmin(rint(width / low_ratio), height);
+    } else if (ratio > high_ratio) {
+        width = (int32_t)fmin(rint(height * high_ratio), width);
+    }
+    return (Window){(image->height - height) / 2, (image->width - width) / 2, height, width, false};
+}
+
+static FblStatus resample(const FblAugment *op, FblRandom *random, FblImage *image) {
+    FblImage out;
+    if (op->kind == FBL_AUGMENT_RESIZE) {
+        FBL_TRY(fbl_image_resize_shorter(image, op->size, &out));
+    } else {
+        Window w = random_rectangle(image, random);
+        FBL_TRY(fbl_image_resize(image, w.left, w.top, w.width, w.height, op->size, op->size, &out));
+    }
+    fbl_image_deinit(image);
+    *image = out;
+    return FBL_OK;
+}
+
+// In-memory images, when the window never reaches outside of an earlier one: no pixel is copied twice.
+static bool apply_window(const FblTransform *transform, const FblNormTable *table, const FblDataset *data,
+                         int64_t index, FblRandom random, float *out) {
+    Window w = {0, 0, data->height, data->width, false};
+    int crops = 0;
+    for (int i = 0; i < transform->count; i++) {
+        crops += transform->ops[i].kind != FBL_AUGMENT_RANDOM_FLIP;
+        if (crops > 1 || !move_window(&transform->ops[i], &random, &w)) {
+            return false;
+        }
+    }
+    size_t plane = (size_t)data->height * (size_t)data->width;
+    const uint8_t *source = data->pixels + (size_t)index * 3 * plane;
+    for (int c = 0; c < 3; c++) {
+        normalise_plane(source + (size_t)c * plane, 1, (size_t)data->width, data->height, data->width, &w,
+                        table->value[c], out + (size_t)c * (size_t)w.height * (size_t)w.width);
+    }
+    return true;
+}
+
+static FblStatus get_image(const FblDataset *data, int64_t index, FblImage *out, FblImageError *error) {
+    if (data->paths != NULL) {
+        return fbl_image_read(data->paths[index], out, error);
+    }
+    size_t plane = (size_t)data->height * (size_t)data->width;
+    *out = (FblImage){.width = data->width, .height = data->height, .pixels = malloc(3 * plane)};
+    if (out->pixels == NULL) {
+        return FBL_NOMEM;
+    }
+    const uint8_t *source = data->pixels + (size_t)index * 3 * plane;
+    for (size_t i = 0; i < plane; i++) {
+        for (size_t c = 0; c < 3; c++) {
+            out->pixels[3 * i + c] = source[c * plane + i];
+        }
+    }
+    return FBL_OK;
+}
+
+FblStatus fbl_transform_apply(const FblTransform *transform, const FblNormTable *table, const FblDataset *data,
+                              int64_t index, uint64_t seed, int64_t epoch, int64_t position, int32_t height,
+                              int32_t width, float *out, FblImageError *error) {
+    FblRandom random = {.seed = seed,
+                        .step = (uint64_t)epoch,
+                        .next = (uint64_t)position * WORDS_PER_IMAGE,
+                        .stream = FBL_STREAM_AUGMENT};
+    error->text[0] = 0;
+    if (data->pixels != NULL && apply_window(transform, table, data, index, random, out)) {
+        return FBL_OK;
+    }
+    FblImage image;
+    FblStatus status = get_image(data, index, &image, error);
+    for (int i = 0; i < transform->count && status == FBL_OK; i++) {
+        Window w = {0, 0, image.height, image.width, false};
+        const FblAugment *op = &transform->ops[i];
+        status = move_window(op, &random, &w) ? cut(&image, &w) : resample(op, &random, &image);
+    }
+    if (status == FBL_OK && (image.height != height || image.width != width)) {
+        snprintf(error->text, sizeof error->text, "it comes out as %d x %d instead of %d x %d", image.width,
+                 image.height, width, height);
+        status = FBL_USER;
+    }
+    if (status == FBL_OK) {
+        Window all = {0, 0, height, width, false};
+        for (int c = 0; c < 3; c++) {
+            normalise_plane(image.pixels + c, 3, (size_t)width * 3, height, width, &all, table->value[c],
+                            out + (size_t)c * (size_t)height * (size_t)width);
+        }
+    }
+    fbl_image_deinit(&image);
+    return status;
+}

@@ -33,7 +33,8 @@ static inline uint32_t fbl_random_u32(uint64_t seed, uint32_t stream, uint64_t s
     return block.v[index & 3];
 }
 
-// A 32-bit word as a uniform number strictly inside (0, 1): (w >> 8 + 0.5) / 2^24, exact in f32.
-static inline float fbl_uniform_f32(uint32_t word) { return ((float)(word >> 8) + 0.5f) * 0x1p-24f; }
+// A 32-bit word as a uniform number strictly inside (0, 1): (w >> 9 + 0.5) / 2^23. Exact in f32: 23 bits and the half
+// fill its 24; one bit more would round the largest words up to 1.
+static inline float fbl_uniform_f32(uint32_t word) { return ((float)(word >> 9) + 0.5f) * 0x1p-23f; }
 
 #endif

@@ -52,7 +52,8 @@ static FblStatus check_op(FblContext *ctx, const FblAugment *op, Size *size) {
         *size = (Size){square ? op->size : 0, square ? op->size : 0, op->size};
         return FBL_OK;
     }
-    if (op->kind != FBL_AUGMENT_RANDOM_RESIZED_CROP && size->shorter + 2 * op->pad < op->size) {
+    int32_t room = size->shorter + (op->kind == FBL_AUGMENT_RANDOM_CROP ? 2 * op->pad : 0);
+    if (op->kind != FBL_AUGMENT_RANDOM_RESIZED_CROP && room < op->size) {
         FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0810", FBL_NO_LOC, "%s of %d pixels does not fit the images", name,
                                  op->size);
         if (size->shorter > 0) {

@@ -4,7 +4,7 @@
     /usr/bin/python3 tests/oracle/make_oracle.py # rewrites tests/oracle/data/ and tests/oracle/cases.txt
 
 Inputs are stored as F32, so the program under test and the reference start from the very same numbers; expected values are F64,
-but for the gradients of the two large networks (F32; of ResNet-32's big tensors every 8th element, named NAME@8).
+but for the gradients of ResNet-20 and ResNet-32 (F32; of big tensors every 8th element, named NAME@8).
 A line of cases.txt is one test: kind, name, .fbl file, loss name or `-`, inputs, weights or `-`, steps, expected, tolerance in f32, tolerance in f64,
 --set arguments joined with commas or `-`."""
 import os

@@ -199,5 +199,5 @@ def record(folder, cases):
     optimizer_case(folder, cases, "sgd_nesterov", lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=1e-2, nesterov=True))
     optimizer_case(folder, cases, "adamw", lambda p: torch.optim.AdamW(p, lr=0.01, betas=(0.8, 0.99), eps=1e-6, weight_decay=0.05))
     resnet_case(folder, cases, 1, 1, "f64")
-    resnet_case(folder, cases, 3, 3, "f32")
+    resnet_case(folder, cases, 3, 3, "sampled")
     resnet_case(folder, cases, 5, 5, "sampled")

@@ -31,6 +31,7 @@ typedef struct FblDiagList {
     size_t pending_errors; // added since the last flush
     size_t printed_errors; // added before the last flush
     FblDiag dropped;       // returned for diagnostics that are not kept; notes and hints to it are ignored
+    FblDiag *latest;       // what the last fbl_diag or fbl_error added, NULL after a flush
 } FblDiagList;
 
 // A source with the offsets of its line starts.

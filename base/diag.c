@@ -14,8 +14,8 @@ static bool same(const FblDiag *a, FblSeverity severity, const char *id, FblLoc 
            strcmp(a->id, id) == 0 && strcmp(a->message, message) == 0;
 }
 
-static FblDiag *add(FblContext *ctx, FblSeverity severity, const char *id, FblLoc loc, const char *format,
-                    va_list args) {
+static FblDiag *make(FblContext *ctx, FblSeverity severity, const char *id, FblLoc loc, const char *format,
+                     va_list args) {
     FblDiagList *list = &ctx->diags;
     if (severity == FBL_ERROR) {
         list->pending_errors++;
@@ -43,6 +43,14 @@ static FblDiag *add(FblContext *ctx, FblSeverity severity, const char *id, FblLo
     list->kept_errors += severity == FBL_ERROR;
     return diag;
 }
+
+static FblDiag *add(FblContext *ctx, FblSeverity severity, const char *id, FblLoc loc, const char *format,
+                    va_list args) {
+    ctx->diags.latest = make(ctx, severity, id, loc, format, args);
+    return ctx->diags.latest;
+}
+
+FblDiag *fbl_diag_latest(FblContext *ctx) { return ctx->diags.latest != NULL ? ctx->diags.latest : &ctx->diags.dropped; }
 
 FblDiag *fbl_diag(FblContext *ctx, FblSeverity severity, const char *id, FblLoc loc, const char *format, ...) {
     va_list args;
@@ -103,6 +111,7 @@ static int compare(const void *a, const void *b) {
 static void reset(FblDiagList *list) {
     // The array is let go too: a clear must not depend on who still holds a diagnostic.
     list->items = NULL;
+    list->latest = NULL;
     list->count = 0;
     list->capacity = 0;
     list->kept_errors = 0;

@@ -25,6 +25,10 @@ FblDiag *fbl_diag(FblContext *ctx, FblSeverity severity, const char *id, FblLoc 
 FblStatus fbl_error(FblContext *ctx, const char *id, FblLoc loc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+// The diagnostic that was added last, for notes by a caller who knows more than the function that found the mistake;
+// never NULL.
+FblDiag *fbl_diag_latest(FblContext *ctx);
+
 // A further place that belongs to the diagnostic ("the other `class` is declared here").
 void fbl_diag_note(FblContext *ctx, FblDiag *diag, FblLoc loc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

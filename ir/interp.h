@@ -35,14 +35,15 @@ void fbl_bindings_free(FblBindings *bindings);
 typedef struct FblInterpOptions {
     uint64_t seed; // for UNIFORM and BETA
     uint64_t step;
-    bool round_f32;     // round every f32 result to float (to study rounding); default double throughout
-    bool check_finite;  // stop with a diagnostic at the first non-finite f32 value, at its node's place
+    bool round_f32;    // round every f32 result to float (to study rounding); default double throughout
+    bool check_finite; // stop with a diagnostic at the first non-finite f32 value, at its node's place
 } FblInterpOptions;
 
 // Evaluates all roots of `graph`. `leaves` holds every INPUT, PARAM and STATE by symbol (a missing one is a diagnostic,
-// axes are matched by name so a leaf tensor may have another axis order). Results are added to *outputs: OUTPUT and UPDATE
-// roots by name, GRAD roots as "grad.NAME".
-FblStatus fbl_interp_run(const FblGraph *graph, FblBindings *leaves, const FblInterpOptions *options, FblBindings *outputs);
+// axes are matched by name so a leaf tensor may have another axis order). Results are added to *outputs: OUTPUT and
+// UPDATE roots by name, GRAD roots as "grad.NAME".
+FblStatus fbl_interp_run(const FblGraph *graph, FblBindings *leaves, const FblInterpOptions *options,
+                         FblBindings *outputs);
 
 // The scalar functions shared with constant folding: op over doubles (pointwise ops only; `dtype` is the result's).
 double fbl_interp_scalar(FblOp op, FblDtype dtype, FblDtype input_dtype, const double *args);

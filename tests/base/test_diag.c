@@ -184,6 +184,19 @@ static void clear_forgets_the_unprinted(void **state) {
     fbl_context_destroy(ctx);
 }
 
+static void notes_go_to_the_latest(void **state) {
+    (void)state;
+    FblContext *ctx = fbl_context_create();
+    fbl_diag_note(ctx, fbl_diag_latest(ctx), FBL_NO_LOC, "of nothing");
+    fbl_error(ctx, "E0101", FBL_NO_LOC, "first");
+    fbl_error(ctx, "E0101", FBL_NO_LOC, "second");
+    fbl_diag_note(ctx, fbl_diag_latest(ctx), FBL_NO_LOC, "of the second");
+    expect_flush(ctx, false, "error[E0101]: first\nerror[E0101]: second\nnote: of the second\n");
+    fbl_diag_note(ctx, fbl_diag_latest(ctx), FBL_NO_LOC, "too late");
+    expect_flush(ctx, false, "");
+    fbl_context_destroy(ctx);
+}
+
 static void json_lines(void **state) {
     (void)state;
     FblContext *ctx = fbl_context_create();
@@ -234,6 +247,7 @@ int main(void) {
         cmocka_unit_test(sorted_without_duplicates),
         cmocka_unit_test(errors_over_the_limit_are_counted),
         cmocka_unit_test(clear_forgets_the_unprinted),
+        cmocka_unit_test(notes_go_to_the_latest),
         cmocka_unit_test(json_lines),
         cmocka_unit_test(nearest_names),
     };

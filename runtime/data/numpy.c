@@ -44,8 +44,8 @@ void fbl_numpy_shuffle(FblNumpyRandom *random, int64_t *items, int64_t count) {
     }
 }
 
-// numpy sorts runs of this many and fewer by insertion.
-#define SMALL 16
+// numpy sorts runs of up to 16 elements (ends at most this far apart) by insertion.
+#define SMALL 15
 
 static void swap(int64_t *order, int64_t a, int64_t b) {
     int64_t item = order[a];

@@ -386,6 +386,40 @@ static void push_quoted_string(Machine *m) {
     push_string(m, text, used);
 }
 
+// Protocol 0: text as Latin-1 with \uXXXX for the rest, kept here as UTF-8 like the text of later protocols.
+static void push_escaped_text(Machine *m) {
+    size_t length = 0;
+    const char *line = take_line(m, &length);
+    char *text = line != NULL ? fbl_arena_array(m->arena, length + 1, 2) : NULL; // no character grows by more
+    size_t used = 0;
+    for (size_t i = 0; line != NULL && i < length; i++) {
+        uint32_t code = (unsigned char)line[i];
+        if (code == '\\' && i + 5 < length && line[i + 1] == 'u') {
+            code = 0;
+            for (size_t k = 2; k < 6; k++) {
+                int digit = hex_digit(line[i + k]);
+                if (digit < 0) {
+                    fail(m, "a string in it is damaged");
+                    return;
+                }
+                code = code * 16 + (uint32_t)digit;
+            }
+            i += 5;
+        }
+        if (code < 0x80) {
+            text[used++] = (char)code;
+        } else if (code < 0x800) {
+            text[used++] = (char)(0xC0 | code >> 6);
+            text[used++] = (char)(0x80 | (code & 0x3F));
+        } else {
+            text[used++] = (char)(0xE0 | code >> 12);
+            text[used++] = (char)(0x80 | (code >> 6 & 0x3F));
+            text[used++] = (char)(0x80 | (code & 0x3F));
+        }
+    }
+    push_string(m, text, used);
+}
+
 static void push_float(Machine *m) {
     const uint8_t *bytes = take(m, 8);
     uint64_t word = 0;
@@ -515,12 +549,9 @@ static bool step(Machine *m) {
     case 'S': // STRING
         push_quoted_string(m);
         break;
-    case 'V': { // UNICODE
-        size_t length = 0;
-        const char *line = take_line(m, &length);
-        push_string(m, line, length);
+    case 'V': // UNICODE
+        push_escaped_text(m);
         break;
-    }
     case 'U':  // SHORT_BINSTRING
     case 'C':  // SHORT_BINBYTES
     case 0x8c: // SHORT_BINUNICODE

@@ -28,7 +28,7 @@ static void every_type_comes_back(void **state) {
     assert_true(fbl_file_tensor_init(&tensors[5], "i64", FBL_FILE_I64, 1, &extents[1], i64));
     assert_true(fbl_file_tensor_init(&tensors[6], "scalar", FBL_FILE_I32, 0, NULL, i32));
     assert_true(fbl_file_tensor_init(&tensors[7], "flag \"quoted\" \xC3\xA9", FBL_FILE_BOOL, 1, &extents[0], flag));
-    const int64_t none[2] = {0, INT64_MAX};
+    const int64_t none[2] = {0, 7};
     assert_true(fbl_file_tensor_init(&tensors[8], "empty", FBL_FILE_F32, 2, none, NULL));
     FblFileString strings[2] = {{"note", "a\nb\\\"c\""}, {"format", "pt"}};
     assert_int_equal(fbl_tensor_file_write(ctx, path, tensors, 9, strings, 2), FBL_OK);

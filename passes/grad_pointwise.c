@@ -81,6 +81,10 @@ void fbl_grad_sub(FblGrad *grad) {
 }
 
 void fbl_grad_mul(FblGrad *grad) {
+    if (in(grad, 0) == in(grad, 1)) { // a square: one share, 2 g x, with the factor on what is smaller
+        fbl_grad_give(grad, 0, fbl_emit_binary(grad, FBL_OP_MUL, fbl_emit_scale(grad, grad->g, 2), in(grad, 0)));
+        return;
+    }
     for (int32_t k = 0; k < 2; k++) {
         if (fbl_grad_wants(grad, k)) {
             fbl_grad_give(grad, k, fbl_emit_binary(grad, FBL_OP_MUL, grad->g, in(grad, 1 - k)));

@@ -13,6 +13,7 @@ typedef struct FblKernelArgs {
     void *const *buffers;
     void *scratch;
     uint64_t seed, step; // for random numbers
+    const FblKernel *kernel; // the kernel that is called
 } FblKernelArgs;
 
 // Does work items [begin, end). Items of one phase are independent; a kernel of several phases is called for all items of

@@ -11,6 +11,7 @@
 
 #include "base/diag.h"
 #include "base/io.h"
+#include "runtime/tensorboard.h"
 
 #define TRAIN_HEADER "epoch,loss,top1,rate,seconds\n"
 #define TEST_HEADER "epoch,loss,top1,top5,many,medium,few\n"
@@ -23,6 +24,7 @@ struct FblRunLog {
     FblRunLogOptions options;
     FILE *train;
     FILE *test;
+    FblTensorboard *board;
     bool terminal;
     bool line_open; // a progress line stands unfinished on the terminal
     double last_drawn;
@@ -109,6 +111,9 @@ FblStatus fbl_runlog_open(FblContext *ctx, const FblRunLogOptions *options, FblR
         if (status == FBL_OK) {
             status = open_csv(ctx, options, "log_test.csv", TEST_HEADER, &log->test);
         }
+        if (status == FBL_OK) {
+            status = fbl_tensorboard_open(ctx, options->directory, options->resume_epoch, &log->board);
+        }
     }
     if (status != FBL_OK) {
         fbl_runlog_close(log);
@@ -137,6 +142,7 @@ void fbl_runlog_close(FblRunLog *log) {
     if (log->test != NULL) {
         fclose(log->test);
     }
+    fbl_tensorboard_close(log->board);
     free(log);
 }
 
@@ -252,6 +258,21 @@ static FblStatus write_rows(FblContext *ctx, FblRunLog *log, const FblEpochRow *
     return push_to_disk(ctx, log->test, "log_test.csv");
 }
 
+static FblStatus write_board(FblContext *ctx, FblRunLog *log, const FblEpochRow *row) {
+    const struct {
+        const char *tag;
+        double value;
+    } points[] = {
+        {"train/loss", row->train_loss},   {"train/top1", row->train_top1},     {"train/rate", row->rate},
+        {"test/loss", row->test.loss},     {"test/top1", row->test.top1},       {"test/top5", row->test.top5},
+        {"test/many", row->test.many},     {"test/medium", row->test.medium},   {"test/few", row->test.few},
+    };
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        fbl_tensorboard_scalar(log->board, points[i].tag, row->epoch, points[i].value);
+    }
+    return fbl_tensorboard_flush(ctx, log->board);
+}
+
 static void print_plain(FILE *out, const FblRunLog *log, const FblEpochRow *row) {
     char seconds[32];
     fbl_format_duration(row->seconds, seconds);
@@ -294,7 +315,11 @@ FblStatus fbl_runlog_epoch(FblContext *ctx, FblRunLog *log, const FblEpochRow *r
     if (out != NULL) {
         fflush(out);
     }
-    return log->train != NULL ? write_rows(ctx, log, row) : FBL_OK;
+    if (log->train == NULL) {
+        return FBL_OK;
+    }
+    FBL_TRY(write_rows(ctx, log, row));
+    return write_board(ctx, log, row);
 }
 
 void fbl_runlog_note(FblRunLog *log, const char *format, ...) {

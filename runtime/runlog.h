@@ -1,4 +1,5 @@
-// What a run leaves to read: log_train.csv, log_test.csv, a progress line, and JSON lines for scripts.
+// What a run leaves to read: log_train.csv, log_test.csv, TensorBoard events, a progress line, and JSON lines for
+// scripts.
 //
 // Results go to `results` (stdout), progress to `progress` (stderr). Ownership: open/close pair; the streams stay the
 // caller's. Threads: one at a time.
@@ -38,7 +39,7 @@ void fbl_runlog_close(FblRunLog *log);
 void fbl_runlog_step(FblRunLog *log, int64_t epoch, int64_t step, int64_t steps, int64_t global_step, double step_loss,
                      double mean_loss, double mean_top1, int64_t images);
 
-// Appends to both CSV files (flushed to disk) and prints the epoch's line.
+// Appends to both CSV files (flushed to disk) and the TensorBoard events, and prints the epoch's line.
 FblStatus fbl_runlog_epoch(FblContext *ctx, FblRunLog *log, const FblEpochRow *row);
 
 // A line of text on `progress` that does not tear the progress line.

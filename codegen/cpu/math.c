@@ -25,7 +25,7 @@ static V call1(FblEmit *e, const char *name, V x) {
     return fbl_emit_intrinsic(e, name, &type, 1, &x, 1);
 }
 static V less(FblEmit *e, V a, V b) { return LLVMBuildFCmp(e->b, LLVMRealOLT, a, b, ""); }
-static V select(FblEmit *e, V c, V a, V b) { return LLVMBuildSelect(e->b, c, a, b, ""); }
+static V choose(FblEmit *e, V c, V a, V b) { return LLVMBuildSelect(e->b, c, a, b, ""); }
 
 // c[0] + c[1] x + ... by Horner's rule.
 static V polynomial(FblEmit *e, V x, const double *c, int count) {
@@ -53,9 +53,9 @@ static V reduce_exponent(FblEmit *e, V x, V *out_n) {
 
 V fbl_emit_exp(FblEmit *e, V x) {
     V low = real(e, x, -104.0), high = real(e, x, 89.0);
-    V clamped = select(e, less(e, x, low), low, select(e, less(e, high, x), high, x));
+    V clamped = choose(e, less(e, x, low), low, choose(e, less(e, high, x), high, x));
     V is_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, "");
-    clamped = select(e, is_nan, real(e, x, 0), clamped);
+    clamped = choose(e, is_nan, real(e, x, 0), clamped);
     V n;
     V r = reduce_exponent(e, clamped, &n);
     static const double c[] = {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040};
@@ -64,7 +64,7 @@ V fbl_emit_exp(FblEmit *e, V x) {
     V half = LLVMBuildAShr(e->b, n, integer(e, x, 1), "");
     V rest = LLVMBuildSub(e->b, n, half, "");
     p = LLVMBuildFMul(e->b, LLVMBuildFMul(e->b, p, power_of_two(e, half, x), ""), power_of_two(e, rest, x), "");
-    return select(e, is_nan, x, p);
+    return choose(e, is_nan, x, p);
 }
 
 V fbl_emit_expm1(FblEmit *e, V x) {
@@ -72,20 +72,20 @@ V fbl_emit_expm1(FblEmit *e, V x) {
                                1.0 / 720,  1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800};
     V small = LLVMBuildFMul(e->b, x, polynomial(e, x, c, 10), "");
     V large = LLVMBuildFSub(e->b, fbl_emit_exp(e, x), real(e, x, 1), "");
-    return select(e, less(e, call1(e, "llvm.fabs", x), real(e, x, 0.6)), small, large);
+    return choose(e, less(e, call1(e, "llvm.fabs", x), real(e, x, 0.6)), small, large);
 }
 
 V fbl_emit_log(FblEmit *e, V x) {
     // Denormals are scaled up; then x = 2^k m with m in [sqrt(1/2), sqrt(2)).
     V tiny = less(e, x, real(e, x, 1.17549435e-38));
-    V scaled = select(e, tiny, LLVMBuildFMul(e->b, x, real(e, x, 0x1p25), ""), x);
+    V scaled = choose(e, tiny, LLVMBuildFMul(e->b, x, real(e, x, 0x1p25), ""), x);
     V bits = LLVMBuildBitCast(e->b, scaled, int_type(e, x), "");
     V shifted = LLVMBuildSub(e->b, bits, integer(e, x, 0x3f3504f3), "");
     V k = LLVMBuildAShr(e->b, shifted, integer(e, x, 23), "");
     V m_bits = LLVMBuildSub(e->b, bits, LLVMBuildShl(e->b, k, integer(e, x, 23), ""), "");
     V m = LLVMBuildBitCast(e->b, m_bits, LLVMTypeOf(x), "");
     V kf = LLVMBuildSIToFP(e->b, k, LLVMTypeOf(x), "");
-    kf = select(e, tiny, LLVMBuildFSub(e->b, kf, real(e, x, 25), ""), kf);
+    kf = choose(e, tiny, LLVMBuildFSub(e->b, kf, real(e, x, 25), ""), kf);
     // log m = 2 atanh(s), s = (m-1)/(m+1), as f - s (f - R) with f = m - 1, h = f^2/2 (Sun's fdlibm form).
     V f = LLVMBuildFSub(e->b, m, real(e, x, 1), "");
     V s = LLVMBuildFDiv(e->b, f, LLVMBuildFAdd(e->b, f, real(e, x, 2), ""), "");
@@ -97,11 +97,11 @@ V fbl_emit_log(FblEmit *e, V x) {
     V result = LLVMBuildFSub(e->b, f, LLVMBuildFSub(e->b, h, tail, ""), "");
     result = fbl_emit_fma(e, kf, real(e, x, 0.69313812256), result);
     V infinite = LLVMBuildFCmp(e->b, LLVMRealOEQ, x, real(e, x, INFINITY), "");
-    result = select(e, infinite, x, result);
+    result = choose(e, infinite, x, result);
     V zero = LLVMBuildFCmp(e->b, LLVMRealOEQ, x, real(e, x, 0), "");
-    result = select(e, zero, real(e, x, -INFINITY), result);
+    result = choose(e, zero, real(e, x, -INFINITY), result);
     V bad = LLVMBuildFCmp(e->b, LLVMRealULT, x, real(e, x, 0), ""); // negative or NaN
-    return select(e, bad, real(e, x, NAN), result);
+    return choose(e, bad, real(e, x, NAN), result);
 }
 
 V fbl_emit_log1p(FblEmit *e, V x) {
@@ -111,20 +111,20 @@ V fbl_emit_log1p(FblEmit *e, V x) {
     V d = LLVMBuildFSub(e->b, u, one, "");
     V log_u = fbl_emit_log(e, u);
     V exact = LLVMBuildFCmp(e->b, LLVMRealOEQ, d, real(e, x, 0), "");
-    V safe = select(e, exact, one, d);
+    V safe = choose(e, exact, one, d);
     V result = LLVMBuildFMul(e->b, log_u, LLVMBuildFDiv(e->b, x, safe, ""), "");
-    result = select(e, exact, x, result);
+    result = choose(e, exact, x, result);
     V limit = LLVMBuildOr(e->b, LLVMBuildFCmp(e->b, LLVMRealOEQ, x, real(e, x, INFINITY), ""),
                           LLVMBuildFCmp(e->b, LLVMRealOEQ, x, real(e, x, -1), ""), "");
-    return select(e, limit, log_u, result);
+    return choose(e, limit, log_u, result);
 }
 
 V fbl_emit_tanh(FblEmit *e, V x) {
     V magnitude = call1(e, "llvm.fabs", x);
     V big = less(e, real(e, x, 10), magnitude);
-    V t = fbl_emit_expm1(e, LLVMBuildFAdd(e->b, select(e, big, real(e, x, 10), magnitude), select(e, big, real(e, x, 10), magnitude), ""));
+    V t = fbl_emit_expm1(e, LLVMBuildFAdd(e->b, choose(e, big, real(e, x, 10), magnitude), choose(e, big, real(e, x, 10), magnitude), ""));
     V r = LLVMBuildFDiv(e->b, t, LLVMBuildFAdd(e->b, t, real(e, x, 2), ""), "");
-    r = select(e, big, real(e, x, 1), r);
+    r = choose(e, big, real(e, x, 1), r);
     LLVMTypeRef type = LLVMTypeOf(x);
     return fbl_emit_intrinsic(e, "llvm.copysign", &type, 1, (V[]){r, x}, 2);
 }
@@ -133,7 +133,7 @@ V fbl_emit_sigmoid(FblEmit *e, V x) {
     V t = fbl_emit_exp(e, LLVMBuildFNeg(e->b, call1(e, "llvm.fabs", x), ""));
     V r = LLVMBuildFDiv(e->b, real(e, x, 1), LLVMBuildFAdd(e->b, t, real(e, x, 1), ""), "");
     V negative = less(e, x, real(e, x, 0));
-    return select(e, negative, LLVMBuildFMul(e->b, t, r, ""), r);
+    return choose(e, negative, LLVMBuildFMul(e->b, t, r, ""), r);
 }
 
 V fbl_emit_libm(FblEmit *e, const char *name, V *args, unsigned count) {

@@ -1,0 +1,274 @@
+#include "runtime/exec.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/diag.h"
+
+#define ALIGNMENT 64
+
+// A launch with everything resolved to addresses.
+typedef struct Launch {
+    void **buffers; // kernel buffers, then the workspace when there is one
+    int32_t kernel;
+} Launch;
+
+struct FblExec {
+    const FblPlan *plan;
+    const FblKernelCode *codes;
+    const FblCpuModule *code;
+    FblPool *pool;
+    uint8_t *regions[FBL_REGION_COUNT]; // own and borrowed
+    uint8_t *workspace;
+    uint8_t **scratch; // per thread
+    int threads;
+    int64_t bytes;
+    Launch **launches; // per function
+};
+
+static bool shared_region(int region) {
+    return region == FBL_REGION_PARAMS || region == FBL_REGION_GRADS || region == FBL_REGION_SLOTS || region == FBL_REGION_STATES;
+}
+
+static FblStatus allocate(FblContext *ctx, int64_t bytes, const char *what, uint8_t **out) {
+    *out = NULL;
+    if (bytes < 0 || bytes > (int64_t)1 << 46) {
+        fbl_error(ctx, "E0611", FBL_NO_LOC, "%s would take more memory than any machine has", what);
+        return FBL_NOMEM;
+    }
+    size_t size = ((size_t)bytes + 2 * ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    *out = aligned_alloc(ALIGNMENT, size);
+    if (!*out) {
+        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0611", FBL_NO_LOC, "not enough memory: %s needs %.1f MB", what, (double)bytes / 1e6);
+        fbl_diag_hint(ctx, diag, "a smaller batch needs less (--batch N)");
+        return FBL_NOMEM;
+    }
+    memset(*out, 0, size);
+    return FBL_OK;
+}
+
+FblStatus fbl_store_create(FblContext *ctx, const FblPlan *plan, FblStore **out_store) {
+    FblStore *store = calloc(1, sizeof *store);
+    if (!store) {
+        fbl_out_of_memory();
+    }
+    for (int region = 0; region < FBL_REGION_COUNT; region++) {
+        if (shared_region(region)) {
+            FblStatus status = allocate(ctx, plan->region_bytes[region], "the model's state", &store->regions[region]);
+            if (status != FBL_OK) {
+                fbl_store_destroy(store);
+                return status;
+            }
+            store->bytes[region] = plan->region_bytes[region];
+        }
+    }
+    *out_store = store;
+    return FBL_OK;
+}
+
+void fbl_store_destroy(FblStore *store) {
+    if (store) {
+        for (int region = 0; region < FBL_REGION_COUNT; region++) {
+            free(store->regions[region]);
+        }
+        free(store);
+    }
+}
+
+static void resolve_launches(FblExec *exec) {
+    const FblPlan *plan = exec->plan;
+    exec->launches = calloc(plan->function_count + 1, sizeof *exec->launches);
+    if (!exec->launches) {
+        fbl_out_of_memory();
+    }
+    for (size_t f = 0; f < plan->function_count; f++) {
+        const FblPlanFunction *function = &plan->functions[f];
+        exec->launches[f] = calloc(function->launch_count + 1, sizeof *exec->launches[f]);
+        if (!exec->launches[f]) {
+            fbl_out_of_memory();
+        }
+        for (size_t k = 0; k < function->launch_count; k++) {
+            const FblLaunch *launch = &function->launches[k];
+            const FblKernel *kernel = plan->kernels[launch->kernel];
+            Launch *out = &exec->launches[f][k];
+            out->kernel = launch->kernel;
+            out->buffers = calloc((size_t)kernel->buffer_count + 1, sizeof *out->buffers);
+            if (!out->buffers) {
+                fbl_out_of_memory();
+            }
+            for (int32_t b = 0; b < kernel->buffer_count; b++) {
+                out->buffers[b] = exec->regions[launch->bindings[b].region] + launch->bindings[b].offset;
+            }
+            out->buffers[kernel->buffer_count] = exec->workspace;
+        }
+    }
+}
+
+FblStatus fbl_exec_create(FblContext *ctx, const FblExecOptions *options, FblExec **out_exec) {
+    FblExec *exec = calloc(1, sizeof *exec);
+    if (!exec) {
+        fbl_out_of_memory();
+    }
+    exec->plan = options->plan;
+    exec->codes = options->codes;
+    exec->code = options->code;
+    exec->pool = options->pool;
+    exec->threads = fbl_pool_threads(options->pool);
+    exec->scratch = calloc((size_t)exec->threads, sizeof *exec->scratch);
+    if (!exec->scratch) {
+        fbl_out_of_memory();
+    }
+    FblStatus status = FBL_OK;
+    for (int region = 0; region < FBL_REGION_COUNT && status == FBL_OK; region++) {
+        if (shared_region(region)) {
+            exec->regions[region] = options->store->regions[region];
+            if (options->plan->region_bytes[region] > options->store->bytes[region]) {
+                fbl_error(ctx, "E0612", FBL_NO_LOC, "two plans of one program disagree about the size of its state");
+                status = FBL_INTERNAL;
+            }
+        } else {
+            status = allocate(ctx, options->plan->region_bytes[region], "the step", &exec->regions[region]);
+            exec->bytes += options->plan->region_bytes[region];
+        }
+    }
+    int64_t workspace = 0, scratch = 0;
+    for (size_t k = 0; k < exec->plan->kernel_count; k++) {
+        workspace = exec->codes[k].workspace_bytes > workspace ? exec->codes[k].workspace_bytes : workspace;
+        scratch = exec->codes[k].scratch_bytes > scratch ? exec->codes[k].scratch_bytes : scratch;
+    }
+    if (status == FBL_OK) {
+        status = allocate(ctx, workspace, "the kernels' workspace", &exec->workspace);
+        exec->bytes += workspace;
+    }
+    for (int t = 0; t < exec->threads && status == FBL_OK; t++) {
+        status = allocate(ctx, scratch, "the kernels' scratch", &exec->scratch[t]);
+        exec->bytes += scratch;
+    }
+    if (status != FBL_OK) {
+        fbl_exec_destroy(exec);
+        return status;
+    }
+    resolve_launches(exec);
+    *out_exec = exec;
+    return FBL_OK;
+}
+
+void fbl_exec_destroy(FblExec *exec) {
+    if (!exec) {
+        return;
+    }
+    for (int region = 0; region < FBL_REGION_COUNT; region++) {
+        if (!shared_region(region)) {
+            free(exec->regions[region]);
+        }
+    }
+    for (int t = 0; t < exec->threads; t++) {
+        free(exec->scratch[t]);
+    }
+    for (size_t f = 0; exec->launches && f < exec->plan->function_count; f++) {
+        for (size_t k = 0; k < exec->plan->functions[f].launch_count; k++) {
+            free(exec->launches[f][k].buffers);
+        }
+        free(exec->launches[f]);
+    }
+    free(exec->launches);
+    free(exec->scratch);
+    free(exec->workspace);
+    free(exec);
+}
+
+int fbl_exec_function(const FblExec *exec, const char *name) {
+    for (size_t f = 0; f < exec->plan->function_count; f++) {
+        if (strcmp(exec->plan->functions[f].name, name) == 0) {
+            return (int)f;
+        }
+    }
+    return -1;
+}
+
+const FblPlan *fbl_exec_plan(const FblExec *exec) { return exec->plan; }
+
+void *fbl_exec_address(const FblExec *exec, const FblPlanTensor *tensor) {
+    return exec->regions[tensor->region] + tensor->offset;
+}
+
+static const FblPlanTensor *find_tensor(const FblPlanTensor *tensors, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(tensors[i].name, name) == 0) {
+            return &tensors[i];
+        }
+    }
+    return NULL;
+}
+
+const FblPlanTensor *fbl_exec_input(const FblExec *exec, int function, const char *name) {
+    const FblPlanFunction *f = &exec->plan->functions[function];
+    return find_tensor(f->inputs, f->input_count, name);
+}
+
+const FblPlanTensor *fbl_exec_output(const FblExec *exec, int function, const char *name) {
+    const FblPlanFunction *f = &exec->plan->functions[function];
+    return find_tensor(f->outputs, f->output_count, name);
+}
+
+void fbl_exec_set_tensor(const FblExec *exec, const FblPlanTensor *tensor, const double *values) {
+    int64_t count = fbl_type_elements(&tensor->type);
+    void *at = fbl_exec_address(exec, tensor);
+    for (int64_t i = 0; i < count; i++) {
+        switch (tensor->type.dtype) {
+        case FBL_F32: ((float *)at)[i] = (float)values[i]; break;
+        case FBL_I32: ((int32_t *)at)[i] = (int32_t)values[i]; break;
+        case FBL_BOOL: ((uint8_t *)at)[i] = values[i] != 0; break;
+        }
+    }
+}
+
+void fbl_exec_set_scalar(const FblExec *exec, int function, const char *name, double value) {
+    const FblPlanTensor *tensor = fbl_exec_input(exec, function, name);
+    if (tensor && tensor->type.rank == 0) {
+        fbl_exec_set_tensor(exec, tensor, &value);
+    }
+}
+
+typedef struct Job {
+    const FblExec *exec;
+    FblKernelFn fn;
+    FblKernelArgs args;
+} Job;
+
+static void run_job(void *arg, int64_t begin, int64_t end, int thread) {
+    const Job *job = arg;
+    FblKernelArgs args = job->args;
+    args.scratch = job->exec->scratch[thread];
+    if (begin < end) {
+        job->fn(&args, begin, end);
+    }
+}
+
+static int64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void fbl_exec_call(FblExec *exec, int function, uint64_t seed, uint64_t step, int64_t *nanoseconds) {
+    const FblPlanFunction *f = &exec->plan->functions[function];
+    int64_t last = nanoseconds ? now() : 0;
+    for (size_t k = 0; k < f->launch_count; k++) {
+        const Launch *launch = &exec->launches[function][k];
+        const FblKernelCode *code = &exec->codes[launch->kernel];
+        Job job = {exec, NULL, {launch->buffers, NULL, seed, step, exec->plan->kernels[launch->kernel]}};
+        for (int32_t phase = 0; phase < code->phases; phase++) {
+            job.fn = fbl_cpu_entry(exec->code, (size_t)launch->kernel, phase);
+            fbl_pool_run(exec->pool, run_job, &job, code->items[phase]);
+        }
+        if (nanoseconds) {
+            int64_t t = now();
+            nanoseconds[k] = t - last;
+            last = t;
+        }
+    }
+}
+
+int64_t fbl_exec_bytes(const FblExec *exec) { return exec->bytes; }

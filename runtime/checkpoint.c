@@ -50,9 +50,15 @@ FblStatus fbl_checkpoint_write(FblContext *ctx, const char *run_dir, const char 
     zeros[DIGEST_DIGITS] = 0;
     // The digest comes first, so that no other value can be taken for it when a reader searches the header.
     FblFileString metadata[] = {
-        {"sha256", zeros},           {"format", FORMAT},         {"epoch", epoch},
-        {"epoch_step", epoch_step},  {"step", step},             {"seed", seed},
-        {"best_metric", best_metric}, {"best_epoch", best_epoch}, {"recipe_hash", info->recipe_hash},
+        {"sha256", zeros},
+        {"format", FORMAT},
+        {"epoch", epoch},
+        {"epoch_step", epoch_step},
+        {"step", step},
+        {"seed", seed},
+        {"best_metric", best_metric},
+        {"best_epoch", best_epoch},
+        {"recipe_hash", info->recipe_hash},
         {"version", info->version},
     };
     const char *path = fbl_path_join(ctx, run_dir, file_name);
@@ -147,8 +153,8 @@ static bool read_info(const FblTensorFile *file, FblCheckpointInfo *out) {
            read_count(file, "step", 0, &out->step) && read_count(file, "best_epoch", -1, &out->best_epoch);
 }
 
-FblStatus fbl_checkpoint_parse(FblContext *ctx, const char *path, char *bytes, size_t size,
-                               FblCheckpointInfo *out_info, FblTensorFile *out_file) {
+FblStatus fbl_checkpoint_parse(FblContext *ctx, const char *path, char *bytes, size_t size, FblCheckpointInfo *out_info,
+                               FblTensorFile *out_file) {
     *out_file = (FblTensorFile){0};
     FblStatus status = check_digest(ctx, path, bytes, size);
     if (status != FBL_OK) {
@@ -163,8 +169,7 @@ FblStatus fbl_checkpoint_parse(FblContext *ctx, const char *path, char *bytes, s
     return FBL_OK;
 }
 
-FblStatus fbl_checkpoint_read(FblContext *ctx, const char *path, FblCheckpointInfo *out_info,
-                              FblTensorFile *out_file) {
+FblStatus fbl_checkpoint_read(FblContext *ctx, const char *path, FblCheckpointInfo *out_info, FblTensorFile *out_file) {
     *out_file = (FblTensorFile){0};
     char *bytes;
     size_t size;
@@ -188,8 +193,8 @@ FblStatus fbl_checkpoint_open(FblContext *ctx, const char *run_dir, const char *
         return fbl_checkpoint_read(ctx, first, out_info, out_file);
     }
     if (fbl_path_exists(first)) {
-        // Tried in a context of its own: diagnostics cannot be taken back singly, and a damaged file is no error as long
-        // as the other one serves.
+        // Tried in a context of its own: diagnostics cannot be taken back singly, and a damaged file is no error as
+        // long as the other one serves.
         FblContext *trial = fbl_context_create();
         FblStatus status = fbl_checkpoint_read(trial, first, out_info, out_file);
         fbl_context_destroy(trial);

@@ -1,18 +1,18 @@
 // Checkpoints: one safetensors file with everything that training needs to go on, protected by a SHA-256.
 //
-// Tensors: parameters and running statistics under their own names, optimizer state as "opt.NAME.momentum" and the like:
-// the checkpoint does not interpret names. Facts about the run are metadata strings. The digest covers header and data,
-// so any flipped bit or truncation is found. Any safetensors reader can open the file.
-// Ownership: as FblTensorFile. Threads: as the context.
+// Tensors: parameters and running statistics under their own names, optimizer state as "opt.NAME.momentum" and the
+// like: the checkpoint does not interpret names. Facts about the run are metadata strings. The digest covers header and
+// data, so any flipped bit or truncation is found. Any safetensors reader can open the file. Ownership: as
+// FblTensorFile. Threads: as the context.
 #ifndef FBL_RUNTIME_CHECKPOINT_H
 #define FBL_RUNTIME_CHECKPOINT_H
 
 #include "runtime/safetensors.h"
 
 typedef struct FblCheckpointInfo {
-    int64_t epoch;        // epoch to continue in
-    int64_t epoch_step;   // batch within that epoch to continue with (0 = its start)
-    int64_t step;         // optimizer steps done so far
+    int64_t epoch;      // epoch to continue in
+    int64_t epoch_step; // batch within that epoch to continue with (0 = its start)
+    int64_t step;       // optimizer steps done so far
     uint64_t seed;
     double best_metric;   // best test top-1 so far; NAN when none
     int64_t best_epoch;   // -1 when none
@@ -31,11 +31,11 @@ FblStatus fbl_checkpoint_write(FblContext *ctx, const char *run_dir, const char 
 FblStatus fbl_checkpoint_read(FblContext *ctx, const char *path, FblCheckpointInfo *out_info, FblTensorFile *out_file);
 
 // The same from memory (takes over `bytes`).
-FblStatus fbl_checkpoint_parse(FblContext *ctx, const char *path, char *bytes, size_t size,
-                               FblCheckpointInfo *out_info, FblTensorFile *out_file);
+FblStatus fbl_checkpoint_parse(FblContext *ctx, const char *path, char *bytes, size_t size, FblCheckpointInfo *out_info,
+                               FblTensorFile *out_file);
 
-// Reads run_dir's `preferred` checkpoint; when it is missing or damaged, the other one with a warning that says why. With
-// neither usable: an error. *out_path (arena) says which was read.
+// Reads run_dir's `preferred` checkpoint; when it is missing or damaged, the other one with a warning that says why.
+// With neither usable: an error. *out_path (arena) says which was read.
 FblStatus fbl_checkpoint_open(FblContext *ctx, const char *run_dir, const char *preferred, FblCheckpointInfo *out_info,
                               FblTensorFile *out_file, const char **out_path);
 

@@ -263,9 +263,9 @@ static FblStatus write_board(FblContext *ctx, FblRunLog *log, const FblEpochRow 
         const char *tag;
         double value;
     } points[] = {
-        {"train/loss", row->train_loss},   {"train/top1", row->train_top1},     {"train/rate", row->rate},
-        {"test/loss", row->test.loss},     {"test/top1", row->test.top1},       {"test/top5", row->test.top5},
-        {"test/many", row->test.many},     {"test/medium", row->test.medium},   {"test/few", row->test.few},
+        {"train/loss", row->train_loss}, {"train/top1", row->train_top1},   {"train/rate", row->rate},
+        {"test/loss", row->test.loss},   {"test/top1", row->test.top1},     {"test/top5", row->test.top5},
+        {"test/many", row->test.many},   {"test/medium", row->test.medium}, {"test/few", row->test.few},
     };
     for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
         fbl_tensorboard_scalar(log->board, points[i].tag, row->epoch, points[i].value);

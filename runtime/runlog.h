@@ -10,14 +10,14 @@
 #include <stdio.h>
 
 typedef struct FblRunLogOptions {
-    const char *directory;  // run directory; NULL writes no files
-    int64_t resume_epoch;   // rows of this epoch and later are cut off (they will be written again); 0 starts anew
-    int64_t epochs;         // in all, for the time left
-    FILE *results;          // stdout; NULL for none
-    FILE *progress;         // stderr; NULL for none
-    bool json;              // one JSON object per epoch on `results`
-    bool log_steps;         // one JSON object per step as well
-    bool quiet;             // no progress
+    const char *directory; // run directory; NULL writes no files
+    int64_t resume_epoch;  // rows of this epoch and later are cut off (they will be written again); 0 starts anew
+    int64_t epochs;        // in all, for the time left
+    FILE *results;         // stdout; NULL for none
+    FILE *progress;        // stderr; NULL for none
+    bool json;             // one JSON object per epoch on `results`
+    bool log_steps;        // one JSON object per step as well
+    bool quiet;            // no progress
 } FblRunLogOptions;
 
 typedef struct FblRunLog FblRunLog;
@@ -34,8 +34,8 @@ typedef struct FblEpochRow {
 FblStatus fbl_runlog_open(FblContext *ctx, const FblRunLogOptions *options, FblRunLog **out_log);
 void fbl_runlog_close(FblRunLog *log);
 
-// After every step: `loss` and `top1` are means of the epoch so far, `images` those done in the epoch, step counts from 0.
-// Redraws at most ten times a second on a terminal; prints a plain line now and then otherwise.
+// After every step: `loss` and `top1` are means of the epoch so far, `images` those done in the epoch, step counts from
+// 0. Redraws at most ten times a second on a terminal; prints a plain line now and then otherwise.
 void fbl_runlog_step(FblRunLog *log, int64_t epoch, int64_t step, int64_t steps, int64_t global_step, double step_loss,
                      double mean_loss, double mean_top1, int64_t images);
 

@@ -15,13 +15,18 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[FBL_FILE_DTYPE_COUNT] = {
-    [FBL_FILE_F32] = {"F32", 4}, [FBL_FILE_F64] = {"F64", 8}, [FBL_FILE_F16] = {"F16", 2}, [FBL_FILE_BF16] = {"BF16", 2},
-    [FBL_FILE_I64] = {"I64", 8}, [FBL_FILE_I32] = {"I32", 4}, [FBL_FILE_U8] = {"U8", 1},   [FBL_FILE_BOOL] = {"BOOL", 1},
+    [FBL_FILE_F32] = {"F32", 4},   [FBL_FILE_F64] = {"F64", 8},   [FBL_FILE_F16] = {"F16", 2},
+    [FBL_FILE_BF16] = {"BF16", 2}, [FBL_FILE_I64] = {"I64", 8},   [FBL_FILE_I32] = {"I32", 4},
+    [FBL_FILE_U8] = {"U8", 1},     [FBL_FILE_BOOL] = {"BOOL", 1},
 };
 
-size_t fbl_file_dtype_size(FblFileDtype dtype) { return dtypes[dtype].size; }
+size_t fbl_file_dtype_size(FblFileDtype dtype) {
+    return dtypes[dtype].size;
+}
 
-const char *fbl_file_dtype_name(FblFileDtype dtype) { return dtypes[dtype].name; }
+const char *fbl_file_dtype_name(FblFileDtype dtype) {
+    return dtypes[dtype].name;
+}
 
 bool fbl_file_tensor_init(FblFileTensor *tensor, const char *name, FblFileDtype dtype, int rank, const int64_t *shape,
                           const void *data) {
@@ -79,9 +84,9 @@ const FblFileTensor *fbl_tensor_file_find(const FblTensorFile *file, const char 
 
 const char *fbl_tensor_file_string(const FblTensorFile *file, const char *key) {
     FblFileString wanted = {.key = key};
-    FblFileString *found = file->metadata_count == 0 ? NULL
-                                                     : bsearch(&wanted, file->metadata, file->metadata_count,
-                                                               sizeof wanted, string_by_key);
+    FblFileString *found = file->metadata_count == 0
+                               ? NULL
+                               : bsearch(&wanted, file->metadata, file->metadata_count, sizeof wanted, string_by_key);
     return found != NULL ? found->value : NULL;
 }
 
@@ -133,8 +138,9 @@ static FblStatus parse_tensor(Parser *p, const cJSON *entry, FblFileTensor *out)
         type++;
     }
     if (type == FBL_FILE_DTYPE_COUNT) {
-        FblDiag *diag = fbl_diag(p->ctx, FBL_ERROR, "E0814", FBL_NO_LOC, "`%s`: tensor `%.120s` has the element type `%.20s`",
-                                 p->path, name, dtype->valuestring);
+        FblDiag *diag =
+            fbl_diag(p->ctx, FBL_ERROR, "E0814", FBL_NO_LOC, "`%s`: tensor `%.120s` has the element type `%.20s`",
+                     p->path, name, dtype->valuestring);
         fbl_diag_hint(p->ctx, diag, "F32, F64, F16, BF16, I64, I32, U8 and BOOL can be read");
         return FBL_USER;
     }
@@ -182,8 +188,9 @@ static FblStatus check_cover(Parser *p, FblTensorFile *file) {
     FblStatus status = FBL_OK;
     for (size_t i = 0; i < file->count && status == FBL_OK; i++) {
         if ((const char *)order[i]->data != at) {
-            status = tensor_error(p, order[i]->name, (const char *)order[i]->data < at ? "overlaps another tensor"
-                                                                                       : "leaves a hole before it");
+            status =
+                tensor_error(p, order[i]->name,
+                             (const char *)order[i]->data < at ? "overlaps another tensor" : "leaves a hole before it");
         }
         at += order[i]->size;
     }

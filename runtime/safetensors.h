@@ -3,8 +3,8 @@
 // A file is an 8-byte little-endian header length, a JSON header and the raw little-endian data. Reading validates
 // everything (lengths, JSON, types, shapes, offsets, no overlap and no holes, as the format demands) before a tensor is
 // handed out: a damaged file gives a diagnostic, never a crash.
-// Ownership: a read FblTensorFile owns its bytes and names; fbl_tensor_file_deinit frees all. Tensors given to the writer
-// stay the caller's. Threads: a read file may be shared by readers; the context is used by one thread.
+// Ownership: a read FblTensorFile owns its bytes and names; fbl_tensor_file_deinit frees all. Tensors given to the
+// writer stay the caller's. Threads: a read file may be shared by readers; the context is used by one thread.
 #ifndef FBL_RUNTIME_SAFETENSORS_H
 #define FBL_RUNTIME_SAFETENSORS_H
 
@@ -46,9 +46,9 @@ typedef struct FblTensorFile {
     size_t count;
     FblFileString *metadata;
     size_t metadata_count;
-    char *bytes;  // the whole file
-    size_t size;  // of `bytes`
-    char *names;  // storage of names and strings
+    char *bytes; // the whole file
+    size_t size; // of `bytes`
+    char *names; // storage of names and strings
 } FblTensorFile;
 
 // Bytes of one element, and the format's name of the type ("F32").
@@ -93,8 +93,8 @@ FblStatus fbl_tensor_file_write(FblContext *ctx, const char *path, const FblFile
 
 // Where tensor data of a file to be written goes, and its header: for writers that add to it, like the checkpoint.
 typedef struct FblFileLayout {
-    char *header;        // length prefix, JSON and padding
-    size_t header_size;  // a multiple of 8
+    char *header;                // length prefix, JSON and padding
+    size_t header_size;          // a multiple of 8
     const FblFileTensor **order; // tensors in file order
 } FblFileLayout;
 

@@ -54,7 +54,9 @@ static void add_varint(Message *message, uint64_t value) {
 }
 
 // Wire types: 0 varint, 1 eight bytes, 2 counted bytes, 5 four bytes.
-static void add_key(Message *message, int field, int wire) { add_varint(message, (uint64_t)(field << 3 | wire)); }
+static void add_key(Message *message, int field, int wire) {
+    add_varint(message, (uint64_t)(field << 3 | wire));
+}
 
 static void add_counted(Message *message, int field, const void *data, size_t size) {
     add_key(message, field, 2);
@@ -86,7 +88,7 @@ static Message start_event(int64_t step) {
 FblStatus fbl_tensorboard_open(FblContext *ctx, const char *directory, int64_t resume_step, FblTensorboard **out) {
     *out = NULL;
     const char *path = NULL;
-    bool earlier = resume_step > 0; // points of an earlier run are there, to be dropped from resume_step on
+    bool earlier = resume_step > 0;       // points of an earlier run are there, to be dropped from resume_step on
     for (int i = 0; i < MAX_FILES; i++) { // numbered, where others put the time: readers take the files by name
         path = fbl_path_join(ctx, directory,
                              fbl_arena_printf(fbl_context_arena(ctx), "events.out.tfevents.%010d.fblc", i));

@@ -54,8 +54,8 @@ static FblStatus check_op(FblContext *ctx, const FblAugment *op, Size *size) {
     }
     int32_t room = size->shorter + (op->kind == FBL_AUGMENT_RANDOM_CROP ? 2 * op->pad : 0);
     if (op->kind != FBL_AUGMENT_RANDOM_RESIZED_CROP && room < op->size) {
-        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0810", FBL_NO_LOC, "%s of %d pixels does not fit the images", name,
-                                 op->size);
+        FblDiag *diag =
+            fbl_diag(ctx, FBL_ERROR, "E0810", FBL_NO_LOC, "%s of %d pixels does not fit the images", name, op->size);
         if (size->shorter > 0) {
             fbl_diag_hint(ctx, diag, "their shorter side is %d", size->shorter);
         } else {
@@ -75,12 +75,13 @@ FblStatus fbl_transform_check(FblContext *ctx, const FblTransform *transform, co
     }
     if (size.height == 0 || size.width == 0) {
         FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0810", FBL_NO_LOC, "the images have different sizes");
-        fbl_diag_hint(ctx, diag, "bring them to one with random_resized_crop(224), or resize(256) and center_crop(224)");
+        fbl_diag_hint(ctx, diag,
+                      "bring them to one with random_resized_crop(224), or resize(256) and center_crop(224)");
         return FBL_USER;
     }
     for (int c = 0; c < 3; c++) {
-        bool unset = transform->std[c] == 0 && transform->std[0] == 0 && transform->std[1] == 0 &&
-                     transform->std[2] == 0;
+        bool unset =
+            transform->std[c] == 0 && transform->std[0] == 0 && transform->std[1] == 0 && transform->std[2] == 0;
         if (!unset && !(transform->std[c] > 0 && isfinite(transform->std[c]) && isfinite(transform->mean[c]))) {
             return fbl_error(ctx, "E0810", FBL_NO_LOC, "each std of the normalisation must be positive, not %g",
                              (double)transform->std[c]);
@@ -107,7 +108,9 @@ typedef struct Window {
     bool flip;
 } Window;
 
-static int32_t below(FblRandom *random, int32_t bound) { return (int32_t)fbl_random_below(random, (uint32_t)bound); }
+static int32_t below(FblRandom *random, int32_t bound) {
+    return (int32_t)fbl_random_below(random, (uint32_t)bound);
+}
 
 // int(round(x / 2)) of Python: halves go to the even number.
 static int32_t half_even(int32_t x) {

@@ -46,8 +46,8 @@ typedef struct FblNormTable {
 } FblNormTable;
 void fbl_norm_table_make(const FblTransform *transform, FblNormTable *out);
 
-// Writes image `index` of `data` to out[3][height][width] (the size fbl_transform_check gave). `position` is the image's
-// place in the epoch's order. FBL_USER or FBL_IO with error->text when an image file cannot be used.
+// Writes image `index` of `data` to out[3][height][width] (the size fbl_transform_check gave). `position` is the
+// image's place in the epoch's order. FBL_USER or FBL_IO with error->text when an image file cannot be used.
 FblStatus fbl_transform_apply(const FblTransform *transform, const FblNormTable *table, const FblDataset *data,
                               int64_t index, uint64_t seed, int64_t epoch, int64_t position, int32_t height,
                               int32_t width, float *out, FblImageError *error);

@@ -63,9 +63,9 @@ FblStatus fbl_cifar_parse_binary(FblContext *ctx, const char *name, const uint8_
     size_t label_bytes = classes == 100 ? 2 : 1; // CIFAR-100 has the coarse label first
     size_t record = label_bytes + PIXELS;
     if (size == 0 || size % record != 0) {
-        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0802", FBL_NO_LOC,
-                                 "`%s` has %zu bytes, which is no whole number of records of %zu bytes", name, size,
-                                 record);
+        FblDiag *diag =
+            fbl_diag(ctx, FBL_ERROR, "E0802", FBL_NO_LOC,
+                     "`%s` has %zu bytes, which is no whole number of records of %zu bytes", name, size, record);
         fbl_diag_hint(ctx, diag, "the file is cut off, or not a binary batch of CIFAR-%d", classes);
         return FBL_USER;
     }
@@ -75,9 +75,9 @@ FblStatus fbl_cifar_parse_binary(FblContext *ctx, const char *name, const uint8_
         const uint8_t *at = bytes + i * record;
         out->labels[i] = at[label_bytes - 1];
         if (out->labels[i] >= classes) {
-            FblStatus status = fbl_error(ctx, "E0804", FBL_NO_LOC,
-                                         "record %zu of `%s` has the label %d, but labels lie in 0..%d", i, name,
-                                         out->labels[i], classes - 1);
+            FblStatus status =
+                fbl_error(ctx, "E0804", FBL_NO_LOC, "record %zu of `%s` has the label %d, but labels lie in 0..%d", i,
+                          name, out->labels[i], classes - 1);
             fbl_dataset_deinit(out);
             return status;
         }
@@ -104,8 +104,9 @@ static FblStatus take_pickle(FblContext *ctx, const char *name, const FblPickleV
     }
     if (labels == NULL || (labels->kind != FBL_PICKLE_LIST && labels->kind != FBL_PICKLE_TUPLE) ||
         (int64_t)labels->count != shape[0] || shape[0] == 0) {
-        return bad_pickle(ctx, name, classes == 100 ? "it lacks the list `fine_labels` of one label an image"
-                                                    : "it lacks the list `labels` of one label an image");
+        return bad_pickle(ctx, name,
+                          classes == 100 ? "it lacks the list `fine_labels` of one label an image"
+                                         : "it lacks the list `labels` of one label an image");
     }
     FBL_TRY(fbl_dataset_allocate(ctx, shape[0], SIDE, SIDE, out));
     for (size_t i = 0; i < labels->count; i++) {
@@ -145,14 +146,12 @@ static FblStatus take_names(FblContext *ctx, const Official *set, bool pickles, 
     FblPickle pickle;
     FblStatus status = FBL_OK;
     if (pickles) {
-        const FblPickleValue *list = fbl_pickle_read(&pickle, bytes, size) == FBL_OK
-                                         ? fbl_pickle_get(pickle.root, set->names_key)
-                                         : NULL;
+        const FblPickleValue *list =
+            fbl_pickle_read(&pickle, bytes, size) == FBL_OK ? fbl_pickle_get(pickle.root, set->names_key) : NULL;
         for (size_t i = 0; list != NULL && list->kind == FBL_PICKLE_LIST && i < list->count && count < 100; i++) {
             const FblPickleValue *item = list->items[i];
-            names[count++] = item->kind == FBL_PICKLE_STRING
-                                 ? fbl_arena_strndup(&pickle.arena, item->text, item->length)
-                                 : "?";
+            names[count++] =
+                item->kind == FBL_PICKLE_STRING ? fbl_arena_strndup(&pickle.arena, item->text, item->length) : "?";
         }
         status = fbl_dataset_set_names(ctx, data, names, count);
         fbl_pickle_deinit(&pickle);
@@ -201,8 +200,8 @@ static FblStatus fetch(FblContext *ctx, const Source *source, const char *name, 
     return FBL_OK;
 }
 
-// Reads the batches of a split in their order. Sets of fewer files than the official ones are taken as they are, as long
-// as the first is there and none is skipped.
+// Reads the batches of a split in their order. Sets of fewer files than the official ones are taken as they are, as
+// long as the first is there and none is skipped.
 static FblStatus read_source(FblContext *ctx, const Official *set, const Source *source, FblSplit split,
                              FblDataset *out) {
     const char *names[MAX_PARTS];
@@ -316,12 +315,14 @@ static FblStatus not_found(FblContext *ctx, const Official *set, const char *dir
         diag = fbl_diag(ctx, FBL_ERROR, "E0801", FBL_NO_LOC, "no CIFAR-%d data set was found in `%s`", set->classes,
                         directory);
     }
-    fbl_diag_note(ctx, diag, FBL_NO_LOC,
-                  "looked there for %s/%s, %s/%s (or those files directly), %s, %s, and class folders train/CLASS/*.png",
-                  set->binary_folder, set->binary_train[0], set->python_folder, set->python_train[0],
-                  set->binary_archive, set->python_archive);
-    fbl_diag_hint(ctx, diag, "give the folder of the data set with --data DIR; the archives come from "
-                             "https://www.cs.toronto.edu/~kriz/cifar.html");
+    fbl_diag_note(
+        ctx, diag, FBL_NO_LOC,
+        "looked there for %s/%s, %s/%s (or those files directly), %s, %s, and class folders train/CLASS/*.png",
+        set->binary_folder, set->binary_train[0], set->python_folder, set->python_train[0], set->binary_archive,
+        set->python_archive);
+    fbl_diag_hint(ctx, diag,
+                  "give the folder of the data set with --data DIR; the archives come from "
+                  "https://www.cs.toronto.edu/~kriz/cifar.html");
     return FBL_USER;
 }
 

@@ -28,8 +28,8 @@ typedef enum FblImbalanceKind { FBL_IMBALANCE_NONE, FBL_IMBALANCE_EXPONENTIAL, F
 
 typedef struct FblImbalance {
     FblImbalanceKind kind;
-    double factor;  // smallest class over largest: 0.01 is "imbalance 100"
-    uint32_t seed;  // of the subset (numpy's legacy generator), 0 in the published experiments
+    double factor; // smallest class over largest: 0.01 is "imbalance 100"
+    uint32_t seed; // of the subset (numpy's legacy generator), 0 in the published experiments
 } FblImbalance;
 
 typedef enum FblDatasetKind {
@@ -42,14 +42,14 @@ typedef enum FblDatasetKind {
 // What a recipe says about its data. Zeroed fields are defaults. Strings stay the caller's.
 typedef struct FblDatasetSpec {
     FblDatasetKind kind;
-    const char *directory;   // CIFAR and folder: where to look (for CIFAR also an archive file itself)
-    int32_t resize;          // folder: bring every image to resize x resize; 0 = they must all have one size
-    const char *train_list;  // list: the two files
+    const char *directory;  // CIFAR and folder: where to look (for CIFAR also an archive file itself)
+    int32_t resize;         // folder: bring every image to resize x resize; 0 = they must all have one size
+    const char *train_list; // list: the two files
     const char *test_list;
-    const char *root;        // list: the paths are relative to this folder
-    int32_t classes;         // list: expected number of classes; 0 = largest label + 1. CIFAR and folder: 0, or checked
-    bool renumber;           // list: number classes by descending training count (ties as numpy.argsort has them)
-    FblImbalance imbalance;  // applied to the training split only
+    const char *root;       // list: the paths are relative to this folder
+    int32_t classes;        // list: expected number of classes; 0 = largest label + 1. CIFAR and folder: 0, or checked
+    bool renumber;          // list: number classes by descending training count (ties as numpy.argsort has them)
+    FblImbalance imbalance; // applied to the training split only
 } FblDatasetSpec;
 
 // Loads a split as `spec` says, imbalance applied. The layout under `directory` is found by itself: binary or pickle
@@ -68,8 +68,8 @@ FblStatus fbl_cifar_parse_pickle(FblContext *ctx, const char *name, const uint8_
 // classes keep n_max, the others int(n_max * f)), evaluated as Python evaluates it.
 void fbl_imbalance_counts(const FblImbalance *imbalance, double n_max, int32_t classes, int64_t *out_counts);
 
-// The images that the published experiments keep: for each class in order, numpy's legacy generator (one for all classes,
-// seeded once) shuffles the indices of the class and the first n_c are taken. n_max is count / classes, as the
+// The images that the published experiments keep: for each class in order, numpy's legacy generator (one for all
+// classes, seeded once) shuffles the indices of the class and the first n_c are taken. n_max is count / classes, as the
 // published code has it.
 // *out_indices is malloc'ed (caller frees), class after class.
 FblStatus fbl_imbalance_select(FblContext *ctx, const FblImbalance *imbalance, const int32_t *labels, int64_t count,

@@ -20,12 +20,14 @@ typedef struct Names {
     size_t capacity;
 } Names;
 
-static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 static bool is_image_name(const char *name) {
     const char *dot = strrchr(name, '.');
-    return dot != NULL && (strcasecmp(dot, ".png") == 0 || strcasecmp(dot, ".jpg") == 0 ||
-                           strcasecmp(dot, ".jpeg") == 0);
+    return dot != NULL &&
+           (strcasecmp(dot, ".png") == 0 || strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
 }
 
 // The sub-folders (folders = true) or the image files of a folder, sorted by bytes.
@@ -78,8 +80,7 @@ static FblStatus list_class(FblContext *ctx, const char *folder, int32_t label, 
 }
 
 // The classes are the folders of train/; a test folder of another name would be scored against nothing.
-static FblStatus list_split(FblContext *ctx, const char *directory, FblSplit split, Names *out_classes,
-                            Listing *out) {
+static FblStatus list_split(FblContext *ctx, const char *directory, FblSplit split, Names *out_classes, Listing *out) {
     const char *train = fbl_path_join(ctx, directory, "train");
     const char *path = train;
     if (split == FBL_SPLIT_TEST) {
@@ -160,10 +161,10 @@ static FblStatus decode_all(FblContext *ctx, const Listing *list, int32_t resize
             return fbl_data_no_memory(ctx, list->paths[i]);
         }
         if (image.width != out->width || image.height != out->height) {
-            FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0806", FBL_NO_LOC,
-                                     "the images have different sizes: `%s` is %d x %d, but `%s` is %d x %d",
-                                     list->paths[0], out->width, out->height, list->paths[i], image.width,
-                                     image.height);
+            FblDiag *diag =
+                fbl_diag(ctx, FBL_ERROR, "E0806", FBL_NO_LOC,
+                         "the images have different sizes: `%s` is %d x %d, but `%s` is %d x %d", list->paths[0],
+                         out->width, out->height, list->paths[i], image.width, image.height);
             fbl_diag_hint(ctx, diag, "ask for one size, for example resize=32");
             fbl_image_deinit(&image);
             return FBL_USER;

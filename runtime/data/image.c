@@ -60,7 +60,9 @@ static void jpeg_warn(j_common_ptr info, int level) {
     }
 }
 
-static void jpeg_silent(j_common_ptr info) { (void)info; }
+static void jpeg_silent(j_common_ptr info) {
+    (void)info;
+}
 
 static void jpeg_watch(j_common_ptr info) {
     Jpeg *jpeg = info->client_data;

@@ -32,8 +32,8 @@ FblStatus fbl_image_read(const char *path, FblImage *out, FblImageError *error);
 
 void fbl_image_deinit(FblImage *image);
 
-// Antialiased bilinear resize of the rectangle (left, top, width, height) of `image` to out_width x out_height: the same
-// fixed-point arithmetic as Pillow, so the same bytes.
+// Antialiased bilinear resize of the rectangle (left, top, width, height) of `image` to out_width x out_height: the
+// same fixed-point arithmetic as Pillow, so the same bytes.
 FblStatus fbl_image_resize(const FblImage *image, int32_t left, int32_t top, int32_t width, int32_t height,
                            int32_t out_width, int32_t out_height, FblImage *out);
 

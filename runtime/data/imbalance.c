@@ -21,13 +21,13 @@ static FblStatus check_counts(FblContext *ctx, const FblImbalance *imbalance, co
                               int32_t classes) {
     for (int32_t c = 0; c < classes; c++) {
         if (have[c] == 0) {
-            return fbl_error(ctx, "E0809", FBL_NO_LOC, "the data set cannot be made long-tailed: class %d has no images",
-                             c);
+            return fbl_error(ctx, "E0809", FBL_NO_LOC,
+                             "the data set cannot be made long-tailed: class %d has no images", c);
         }
         if (want[c] == 0) {
-            FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0809", FBL_NO_LOC,
-                                     "the imbalance factor %g would leave class %d without images", imbalance->factor,
-                                     c);
+            FblDiag *diag =
+                fbl_diag(ctx, FBL_ERROR, "E0809", FBL_NO_LOC,
+                         "the imbalance factor %g would leave class %d without images", imbalance->factor, c);
             fbl_diag_hint(ctx, diag, "choose a larger factor; 0.01 is the usual \"imbalance 100\"");
             return FBL_USER;
         }

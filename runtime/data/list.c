@@ -138,8 +138,7 @@ static FblStatus check_labels(FblContext *ctx, const char *path, const FblDatase
     return FBL_OK;
 }
 
-static FblStatus load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit split, FblDataset *train,
-                      FblDataset *out) {
+static FblStatus load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit split, FblDataset *train, FblDataset *out) {
     FBL_TRY(read_list(ctx, spec->train_list, spec->root, train));
     int32_t classes = spec->classes > 0 ? spec->classes : train->classes;
     FBL_TRY(check_labels(ctx, spec->train_list, train, classes));

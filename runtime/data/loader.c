@@ -62,7 +62,9 @@ int64_t fbl_loader_steps_for(const FblSampler *sampler, const FblDataset *data, 
     return (length + batch - 1) / batch;
 }
 
-int64_t fbl_loader_steps(const FblLoader *loader) { return loader->steps; }
+int64_t fbl_loader_steps(const FblLoader *loader) {
+    return loader->steps;
+}
 
 static void release_order(Order *order) {
     if (order != NULL && --order->users == 0) {
@@ -230,7 +232,9 @@ static FblStatus start(FblContext *ctx, FblLoader *loader) {
     return FBL_OK;
 }
 
-static int clamp(int value, int fallback, int most) { return value <= 0 ? fallback : value > most ? most : value; }
+static int clamp(int value, int fallback, int most) {
+    return value <= 0 ? fallback : value > most ? most : value;
+}
 
 FblStatus fbl_loader_create(FblContext *ctx, const FblLoaderOptions *options, FblLoader **out_loader) {
     *out_loader = NULL;

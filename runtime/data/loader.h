@@ -13,21 +13,21 @@ typedef struct FblLoaderOptions {
     const FblDataset *data;
     FblTransform transform;
     FblSampler sampler;
-    int64_t batch;        // images in a batch; the last one of an epoch holds what is left
+    int64_t batch; // images in a batch; the last one of an epoch holds what is left
     uint64_t seed;
-    int64_t first_epoch;  // start here, for resuming
-    int64_t first_step;   // batch within first_epoch
-    int64_t epochs;       // deliver epochs first_epoch .. epochs - 1
-    int workers;          // threads; 0 means 1
-    int depth;            // batches prepared ahead; 0 means 3
-    double mixup_alpha;   // > 0: mix pairs of images, weight from Beta(alpha, alpha), one weight a batch
+    int64_t first_epoch; // start here, for resuming
+    int64_t first_step;  // batch within first_epoch
+    int64_t epochs;      // deliver epochs first_epoch .. epochs - 1
+    int workers;         // threads; 0 means 1
+    int depth;           // batches prepared ahead; 0 means 3
+    double mixup_alpha;  // > 0: mix pairs of images, weight from Beta(alpha, alpha), one weight a batch
 } FblLoaderOptions;
 
 typedef struct FblBatch {
     int64_t epoch;
-    int64_t step;           // within the epoch
-    int64_t steps;          // in the epoch
-    int64_t size;           // images in this batch
+    int64_t step;  // within the epoch
+    int64_t steps; // in the epoch
+    int64_t size;  // images in this batch
     int32_t height, width;
     const float *images;    // [size][3][height][width], aligned to 64 bytes
     const int32_t *labels;  // [size]

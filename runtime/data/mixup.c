@@ -8,8 +8,8 @@ static double normal(FblRandom *random) {
     return radius * cos(2 * 3.14159265358979323846 * fbl_random_unit(random));
 }
 
-// Logarithm of a draw from Gamma(alpha, 1), by Marsaglia and Tsang (2000). Logarithms, because for small alpha the draws
-// themselves underflow.
+// Logarithm of a draw from Gamma(alpha, 1), by Marsaglia and Tsang (2000). Logarithms, because for small alpha the
+// draws themselves underflow.
 static double log_gamma_draw(FblRandom *random, double alpha) {
     double lift = 0;
     if (alpha < 1) {

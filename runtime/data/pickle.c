@@ -233,8 +233,8 @@ static void push_global(Machine *m, const char *module, size_t module_length, co
             return;
         }
     }
-    fail(m, "it calls `%.*s.%.*s`, and only plain data and numpy arrays are read", (int)(module_length > 60 ? 60 : module_length),
-         module, (int)(name_length > 60 ? 60 : name_length), name);
+    fail(m, "it calls `%.*s.%.*s`, and only plain data and numpy arrays are read",
+         (int)(module_length > 60 ? 60 : module_length), module, (int)(name_length > 60 ? 60 : name_length), name);
 }
 
 // What latin-1 encoding makes of UTF-8 text: how Python 3 writes bytes in protocols 0 to 2.

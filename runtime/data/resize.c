@@ -126,8 +126,8 @@ FblStatus fbl_image_resize(const FblImage *image, int32_t left, int32_t top, int
     out->pixels = malloc((size_t)out_width * (size_t)out_height * 3);
     FblStatus status = rows == NULL || out->pixels == NULL ? FBL_NOMEM : FBL_OK;
     if (status == FBL_OK) {
-        status = resize_rows(image->pixels + (size_t)top * pitch + (size_t)left * 3, pitch, width, height, out_width,
-                             rows);
+        status =
+            resize_rows(image->pixels + (size_t)top * pitch + (size_t)left * 3, pitch, width, height, out_width, rows);
     }
     if (status == FBL_OK) {
         status = resize_columns(rows, out_width, height, out_height, out->pixels);

@@ -194,9 +194,8 @@ static FblStatus take_turns(const FblSampler *sampler, const FblDataset *data, F
 FblStatus fbl_sampler_order(const FblSampler *sampler, const FblDataset *data, uint64_t seed, int64_t epoch,
                             int64_t *order) {
     bool permutes = sampler->kind == FBL_SAMPLER_SHUFFLE || sampler->kind == FBL_SAMPLER_SEQUENTIAL;
-    FblRandom random = {.seed = seed,
-                        .step = (uint64_t)epoch,
-                        .stream = permutes ? FBL_STREAM_SHUFFLE : FBL_STREAM_SAMPLE};
+    FblRandom random = {
+        .seed = seed, .step = (uint64_t)epoch, .stream = permutes ? FBL_STREAM_SHUFFLE : FBL_STREAM_SAMPLE};
     if (sampler->kind == FBL_SAMPLER_CLASS_AWARE) {
         return take_turns(sampler, data, &random, order);
     }

@@ -24,7 +24,9 @@ static void apply(const FblTransform *t, const FblDataset *data, int64_t epoch, 
     assert_int_equal(fbl_transform_apply(t, &table, data, 0, 5, epoch, position, size, size, out, &error), FBL_OK);
 }
 
-static int level(float value) { return (int)lrintf(value * 255.0f); }
+static int level(float value) {
+    return (int)lrintf(value * 255.0f);
+}
 
 static void normalisation_is_torchvisions(void **state) {
     (void)state;
@@ -106,10 +108,9 @@ static void both_paths_agree(void **state) {
     assert_memory_equal(a, b, sizeof a);
     assert_int_equal(level(a[0]), pixels[2 * SIDE + 2]); // Python's round(1.5) is 2
     FblTransform flipped = {.ops = {{.kind = FBL_AUGMENT_RANDOM_FLIP}, {FBL_AUGMENT_CENTER_CROP, 5, 0}}, .count = 2};
-    FblTransform forced = {.ops = {{.kind = FBL_AUGMENT_RANDOM_FLIP},
-                                   {FBL_AUGMENT_CENTER_CROP, SIDE, 0},
-                                   {FBL_AUGMENT_CENTER_CROP, 5, 0}},
-                           .count = 3};
+    FblTransform forced = {
+        .ops = {{.kind = FBL_AUGMENT_RANDOM_FLIP}, {FBL_AUGMENT_CENTER_CROP, SIDE, 0}, {FBL_AUGMENT_CENTER_CROP, 5, 0}},
+        .count = 3};
     int mirrored = 0;
     for (int64_t i = 0; i < 20; i++) {
         apply(&flipped, &data, 0, i, 5, a);

@@ -52,8 +52,9 @@ static void check_set(FblContext *ctx, const FblDatasetSpec *spec, int32_t class
 static void every_layout_is_found(void **state) {
     (void)state;
     FblContext *ctx = fbl_context_create();
-    static const char *const ten[] = {"bin10", "bin10/cifar-10-batches-bin", "py10", "py10/cifar-10-batches-py", "tar10",
-                                      "tar10/cifar-10-binary.tar.gz", "pytar10", "pytar10/cifar-10-python.tar.gz"};
+    static const char *const ten[] = {
+        "bin10", "bin10/cifar-10-batches-bin",   "py10",    "py10/cifar-10-batches-py",
+        "tar10", "tar10/cifar-10-binary.tar.gz", "pytar10", "pytar10/cifar-10-python.tar.gz"};
     for (size_t i = 0; i < sizeof ten / sizeof *ten; i++) {
         FblDatasetSpec spec = {.kind = FBL_DATASET_CIFAR10, .directory = fbl_path_join(ctx, SETS, ten[i])};
         check_set(ctx, &spec, 10, true);
@@ -119,8 +120,9 @@ static void the_bundled_sample(void **state) {
     FblDataset data;
     assert_int_equal(fbl_dataset_load(ctx, &spec, FBL_SPLIT_TRAIN, &data), FBL_OK);
     assert_memory_equal(data.class_counts, expected, sizeof expected);
-    assert_string_equal(data.description, "CIFAR-10 in models/data/cifar10_lt_sample: 988 training images, 10 classes of "
-                                          "400 down to 4");
+    assert_string_equal(data.description,
+                        "CIFAR-10 in models/data/cifar10_lt_sample: 988 training images, 10 classes of "
+                        "400 down to 4");
     fbl_dataset_deinit(&data);
     assert_int_equal(fbl_dataset_load(ctx, &spec, FBL_SPLIT_TEST, &data), FBL_OK);
     assert_int_equal(data.count, 300);

@@ -14,7 +14,8 @@ static void missing_places(void **state) {
     assert_string_equal(
         diagnosed(ctx),
         "error[E0801]: the data folder `no/such/folder` does not exist\n"
-        "note: looked there for cifar-10-batches-bin/data_batch_1.bin, cifar-10-batches-py/data_batch_1 (or those files "
+        "note: looked there for cifar-10-batches-bin/data_batch_1.bin, cifar-10-batches-py/data_batch_1 (or those "
+        "files "
         "directly), cifar-10-binary.tar.gz, cifar-10-python.tar.gz, and class folders train/CLASS/*.png\n"
         "hint: give the folder of the data set with --data DIR; the archives come from "
         "https://www.cs.toronto.edu/~kriz/cifar.html\n");
@@ -50,8 +51,7 @@ static void cut_off_batches(void **state) {
     expect_diagnosed(ctx, "E0802");
     bytes[3073] = 10;
     assert_int_equal(fbl_cifar_parse_binary(ctx, "b", bytes, size, 10, &data), FBL_USER);
-    assert_string_equal(diagnosed(ctx),
-                        "error[E0804]: record 1 of `b` has the label 10, but labels lie in 0..9\n");
+    assert_string_equal(diagnosed(ctx), "error[E0804]: record 1 of `b` has the label 10, but labels lie in 0..9\n");
     free(bytes);
     fbl_context_destroy(ctx);
 }
@@ -133,14 +133,16 @@ static void pickles_that_call_functions(void **state) {
         {"(I1\nd.", "a key without a value"},
         {"i", "objects other than plain data (opcode 0x69)"},
         {"Np99999999\n.", "under a bad number"},
-        {"\x8a\x09" "aaaaaaaaa.", "a number in it is too large"},
+        {"\x8a\x09"
+         "aaaaaaaaa.",
+         "a number in it is too large"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         FblContext *ctx = fbl_context_create();
         FblDataset data;
-        assert_int_equal(fbl_cifar_parse_pickle(ctx, "p", (const uint8_t *)cases[i].bytes, strlen(cases[i].bytes), 10,
-                                                &data),
-                         FBL_USER);
+        assert_int_equal(
+            fbl_cifar_parse_pickle(ctx, "p", (const uint8_t *)cases[i].bytes, strlen(cases[i].bytes), 10, &data),
+            FBL_USER);
         expect_diagnosed(ctx, cases[i].expected);
         fbl_context_destroy(ctx);
     }

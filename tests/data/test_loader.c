@@ -194,7 +194,8 @@ static void unreadable_images_are_named(void **state) {
     for (int i = 0; i < 2; i++) { // and it stays failed
         assert_int_equal(fbl_loader_next(ctx, loader, &batch), FBL_IO);
         assert_null(batch);
-        expect_diagnosed(ctx, "error[E0805]: cannot use the image `tests/data/images/none.jpg`: No such file or directory");
+        expect_diagnosed(ctx,
+                         "error[E0805]: cannot use the image `tests/data/images/none.jpg`: No such file or directory");
     }
     fbl_loader_destroy(loader);
     options.batch = 0;
@@ -205,8 +206,8 @@ static void unreadable_images_are_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(workers_make_no_difference),     cmocka_unit_test(resuming_continues_exactly),
-        cmocka_unit_test(last_batch_is_smaller),          cmocka_unit_test(mixed_images_are_weighted_sums),
+        cmocka_unit_test(workers_make_no_difference),  cmocka_unit_test(resuming_continues_exactly),
+        cmocka_unit_test(last_batch_is_smaller),       cmocka_unit_test(mixed_images_are_weighted_sums),
         cmocka_unit_test(unreadable_images_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,9 +31,9 @@ static void counted_by_hand(void **state) {
     // Class 4's own score is one of six zeros: before it rank 5 and the zeros of 0, 1, 2, 3: rank 6, so it misses.
     assert_true(fabs(s.top5 - 5.0 / 7) < NEAR);
     assert_true(fabs(s.loss - 1.625) < NEAR);
-    assert_true(fabs(s.many - (1.0 / 3 + 1) / 2) < NEAR);  // classes 0 and 1
-    assert_true(fabs(s.medium - (0.0 + 1) / 2) < NEAR);    // classes 2 and 3; 6 has no test images
-    assert_true(fabs(s.few - 0) < NEAR);                   // class 4; 5 has no test images
+    assert_true(fabs(s.many - (1.0 / 3 + 1) / 2) < NEAR); // classes 0 and 1
+    assert_true(fabs(s.medium - (0.0 + 1) / 2) < NEAR);   // classes 2 and 3; 6 has no test images
+    assert_true(fabs(s.few - 0) < NEAR);                  // class 4; 5 has no test images
     assert_true(fabs(s.class_mean - (1.0 / 3 + 1 + 0 + 1 + 0) / 5) < NEAR);
     assert_true(isnan(fbl_metrics_class_accuracy(&m, 5)));
     assert_int_equal(m.confusion[0 * 7 + 1], 1);

@@ -5,12 +5,13 @@
 #include "runtime/runlog.h"
 
 static FblEpochRow row_of(int64_t epoch) {
-    return (FblEpochRow){.epoch = epoch,
-                         .train_loss = 2.5 - (double)epoch,
-                         .train_top1 = 0.25,
-                         .test = {.loss = 1.5, .top1 = 0.5, .top5 = 0.75, .many = 0.6, .medium = 0.5, .few = (double)NAN},
-                         .rate = 0.02,
-                         .seconds = 61};
+    return (FblEpochRow){
+        .epoch = epoch,
+        .train_loss = 2.5 - (double)epoch,
+        .train_top1 = 0.25,
+        .test = {.loss = 1.5, .top1 = 0.5, .top5 = 0.75, .many = 0.6, .medium = 0.5, .few = (double)NAN},
+        .rate = 0.02,
+        .seconds = 61};
 }
 
 static void run(FblContext *ctx, const char *folder, int64_t from, int64_t to, FILE *results, bool json) {
@@ -63,9 +64,10 @@ static void json_lines(void **state) {
     FILE *stream = open_memstream(&text, &size);
     run(ctx, NULL, 2, 3, stream, true);
     fclose(stream);
-    assert_string_equal(text, "{\"step\":2,\"loss\":2.25}\n"
-                              "{\"epoch\":2,\"train_loss\":0.5,\"train_top1\":0.25,\"test_loss\":1.5,\"test_top1\":0.5,"
-                              "\"test_top5\":0.75,\"many\":0.6,\"medium\":0.5,\"few\":null,\"rate\":0.02,\"seconds\":61}\n");
+    assert_string_equal(text,
+                        "{\"step\":2,\"loss\":2.25}\n"
+                        "{\"epoch\":2,\"train_loss\":0.5,\"train_top1\":0.25,\"test_loss\":1.5,\"test_top1\":0.5,"
+                        "\"test_top5\":0.75,\"many\":0.6,\"medium\":0.5,\"few\":null,\"rate\":0.02,\"seconds\":61}\n");
     free(text);
     fbl_context_destroy(ctx);
 }
@@ -78,8 +80,9 @@ static void plain_lines(void **state) {
     FILE *stream = open_memstream(&text, &size);
     run(ctx, NULL, 0, 1, stream, false);
     fclose(stream);
-    assert_string_equal(text, "epoch   1/3  train loss 2.5000 top-1 25.00%  test loss 1.5000 top-1 50.00% top-5 75.00% many "
-                              "60.00% medium 50.00%  rate 0.02  1:01\n");
+    assert_string_equal(text,
+                        "epoch   1/3  train loss 2.5000 top-1 25.00%  test loss 1.5000 top-1 50.00% top-5 75.00% many "
+                        "60.00% medium 50.00%  rate 0.02  1:01\n");
     free(text);
     fbl_context_destroy(ctx);
 }

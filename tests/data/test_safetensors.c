@@ -91,8 +91,8 @@ static void half_types(void **state) {
     assert_int_equal(fbl_f32_to_f16(65519.0f), 0x7BFF);
     assert_int_equal(fbl_f32_to_f16(65520.0f), 0x7C00);
     assert_int_equal(fbl_f32_to_f16(-1e30f), 0xFC00);
-    assert_int_equal(fbl_f32_to_bf16(1.00390625f), 0x3F80);    // halfway to the next: even
-    assert_int_equal(fbl_f32_to_bf16(1.01171875f), 0x3F82);    // halfway, the upper one is even
+    assert_int_equal(fbl_f32_to_bf16(1.00390625f), 0x3F80); // halfway to the next: even
+    assert_int_equal(fbl_f32_to_bf16(1.01171875f), 0x3F82); // halfway, the upper one is even
     assert_int_equal(fbl_f32_to_bf16(3.4028235e38f), 0x7F80);
 }
 
@@ -161,11 +161,12 @@ static void good_headers(void **state) {
     assert_int_equal(file.count, 0);
     fbl_tensor_file_deinit(&file);
     // As PyTorch writes it; padded with spaces, tensors in any order, odd alignment.
-    assert_int_equal(parse(ctx,
-                           "{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[1,5]},"
-                           "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}   ",
-                           5, &file),
-                     FBL_OK);
+    assert_int_equal(
+        parse(ctx,
+              "{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[1,5]},"
+              "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}   ",
+              5, &file),
+        FBL_OK);
     float value = 1;
     assert_true(fbl_file_tensor_to_f32(fbl_tensor_file_find(&file, "b"), &value, 1));
     assert_true(value == 0);

@@ -154,8 +154,10 @@ static void names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shuffles_are_permutations), cmocka_unit_test(shuffles_are_uniform),
-        cmocka_unit_test(class_frequencies),         cmocka_unit_test(class_aware_cycles),
+        cmocka_unit_test(shuffles_are_permutations),
+        cmocka_unit_test(shuffles_are_uniform),
+        cmocka_unit_test(class_frequencies),
+        cmocka_unit_test(class_aware_cycles),
         cmocka_unit_test(names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,7 +145,7 @@ void fbl_lexer_comment(FblLexer *lexer, uint32_t begin, uint32_t end) {
         lexer->comments = fbl_arena_grow(fbl_context_arena(lexer->ctx), lexer->comments, lexer->comment_count,
                                          &lexer->comment_capacity, sizeof *lexer->comments);
         lexer->comments[lexer->comment_count++] =
-            (FblComment){{lexer->file, begin, end}, lexer->newlines};
+            (FblComment){{lexer->file, begin, end}, lexer->newlines, lexer->line_begin};
     }
     lexer->newlines = 0;
 }

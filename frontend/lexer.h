@@ -34,6 +34,7 @@ typedef struct FblToken {
 typedef struct FblComment {
     FblLoc loc;
     uint32_t newlines_before;
+    uint32_t line_begin;
 } FblComment;
 
 typedef struct FblOpenBracket {

@@ -114,7 +114,7 @@ file: %empty
                                                                            &file->decl_capacity, sizeof *file->decls);
                                               file->decls[file->decl_count++] = $2; }
     | file NEWLINE
-    | file error NEWLINE                    { fbl_lexer_recovered(&parser->lexer); }
+    | file error NEWLINE                    { fbl_lexer_recovered(&parser->lexer); yyerrok; }
     ;
 
 decl: IMPORT string                         { $$ = fbl_make_import(parser, @$, $2); }
@@ -184,7 +184,7 @@ idents: ident                               { $$ = (FblIdents){0}; APPEND($$, $1
 entries: %empty                             { $$ = (FblTrainEntries){0}; }
        | entries NEWLINE                    { $$ = $1; }
        | entries entry NEWLINE              { $$ = $1; APPEND($$, $2); }
-       | entries error NEWLINE              { $$ = $1; fbl_lexer_recovered(&parser->lexer); }
+       | entries error NEWLINE              { $$ = $1; fbl_lexer_recovered(&parser->lexer); yyerrok; }
        ;
 
 entry: ident '=' expr                       { $$ = (FblTrainEntry){@$, $1, $3, {0}}; }
@@ -195,13 +195,13 @@ block: '{' stmts '}'                        { $$ = FBL_NEW(parser->arena, FblBlo
      | '{' stmts stmt '}'                   { $$ = FBL_NEW(parser->arena, FblBlock); APPEND($2, $3);
                                               *$$ = (FblBlock){@$, $2}; }
      | '{' stmts error '}'                  { $$ = FBL_NEW(parser->arena, FblBlock); *$$ = (FblBlock){@$, $2};
-                                              fbl_lexer_recovered(&parser->lexer); }
+                                              fbl_lexer_recovered(&parser->lexer); yyerrok; }
      ;
 
 stmts: %empty                               { $$ = (FblStmts){0}; }
      | stmts NEWLINE                        { $$ = $1; }
      | stmts stmt NEWLINE                   { $$ = $1; APPEND($$, $2); }
-     | stmts error NEWLINE                  { $$ = $1; fbl_lexer_recovered(&parser->lexer); }
+     | stmts error NEWLINE                  { $$ = $1; fbl_lexer_recovered(&parser->lexer); yyerrok; }
      ;
 
 stmt: exprs                                 { $$ = fbl_make_expr_stmt(parser, @$, $1); }

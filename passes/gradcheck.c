@@ -1,0 +1,179 @@
+#include "passes/gradcheck.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/philox.h"
+#include "passes/rebuild.h"
+#include "passes/simplify.h"
+
+// Steps tried before an entry counts as a kink; each is a sixth of the one before.
+#define ATTEMPTS 4
+
+typedef struct Checker {
+    const FblModule *module;
+    const FblGradCheckOptions *options;
+    FblInterpOptions interp;
+    FblGraph *loss; // the forward pass alone
+    FblName loss_name;
+    FblBindings leaves;
+    FblBindings analytic;
+    double base; // the loss itself
+} Checker;
+
+// The part of the train graph that the loss needs.
+static FblStatus loss_only(const FblModule *module, FblName loss_name, FblGraph **out_graph) {
+    FblGraph *to = fbl_rebuild_begin(module->train);
+    FblNodeId *map = fbl_rebuild_map(module->train);
+    for (size_t i = 0; i < module->train->count; i++) {
+        if (fbl_rebuild_copy(to, module->train, (FblNodeId)i, map) == FBL_NO_NODE) {
+            return FBL_INTERNAL;
+        }
+    }
+    for (size_t i = 0; i < module->train->root_count; i++) {
+        const FblRoot *root = &module->train->roots[i];
+        if (root->kind == FBL_ROOT_OUTPUT && root->name == loss_name) {
+            fbl_graph_root(to, FBL_ROOT_OUTPUT, loss_name, map[root->node]);
+        }
+    }
+    return fbl_graph_dce(to, out_graph);
+}
+
+static FblStatus evaluate(Checker *c, double *out_loss) {
+    FblBindings results = {0};
+    FblStatus status = fbl_interp_run(c->loss, &c->leaves, &c->interp, &results);
+    if (status == FBL_OK) {
+        FblTensor *loss = fbl_bindings_find(&results, c->loss_name);
+        *out_loss = loss != NULL ? loss->data[0] : NAN;
+    }
+    fbl_bindings_free(&results);
+    return status;
+}
+
+// The values around one entry at distances h and h / 2.
+typedef struct Stencil {
+    double up, down, half_up, half_down;
+} Stencil;
+
+static FblStatus measure(Checker *c, double *entry, double h, Stencil *s) {
+    double x = *entry;
+    double *out[4] = {&s->up, &s->down, &s->half_up, &s->half_down};
+    const double offset[4] = {h, -h, h / 2, -h / 2};
+    FblStatus status = FBL_OK;
+    for (int i = 0; i < 4 && status == FBL_OK; i++) {
+        *entry = x + offset[i];
+        status = evaluate(c, out[i]);
+    }
+    *entry = x;
+    return status;
+}
+
+// The derivative by central differences; *out_kink when the loss has a corner at the entry, or so near to it that no step avoids it.
+// At a smooth point the second difference over h shrinks with h and the two central differences agree.
+static FblStatus numeric_derivative(Checker *c, double *entry, double scale, double *out_value, bool *out_kink) {
+    double h = c->options->step * fmax(1, fabs(*entry));
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++, h /= 6) {
+        Stencil s;
+        FBL_TRY(measure(c, entry, h, &s));
+        double wide = (s.up - s.down) / (2 * h);
+        double narrow = (s.half_up - s.half_down) / h;
+        double bend = fabs(s.up - 2 * c->base + s.down) / h;
+        double half_bend = fabs(s.half_up - 2 * c->base + s.half_down) / (h / 2);
+        double size = fmax(fmax(fabs(wide), fabs(narrow)), scale);
+        bool corner = !(half_bend <= 0.75 * bend) && !(half_bend <= 1e-7 * size);
+        bool jump = !(fabs(wide - narrow) <= 1e-4 * size);
+        *out_value = (4 * narrow - wide) / 3;
+        *out_kink = corner || jump;
+        if (!*out_kink) {
+            return FBL_OK;
+        }
+    }
+    return FBL_OK;
+}
+
+static FblStatus check_leaf(Checker *c, FblName name, FblGradCheckResult *out) {
+    FblContext *ctx = c->module->ctx;
+    FblName grad_name = fbl_intern(ctx, fbl_arena_printf(fbl_context_arena(ctx), "grad.%s", name));
+    FblTensor *leaf = fbl_bindings_find(&c->leaves, name);
+    FblTensor *grad = fbl_bindings_find(&c->analytic, grad_name);
+    *out = (FblGradCheckResult){.name = name, .worst = -1, .ok = true};
+    if (leaf == NULL || grad == NULL || !fbl_type_equal(&leaf->type, &grad->type)) {
+        return FBL_INTERNAL;
+    }
+    int64_t count = fbl_type_elements(&leaf->type);
+    double largest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        largest = fmax(largest, fabs(grad->data[i]));
+    }
+    double floor_size = fmax(1e-3 * largest, 1e-4 * fabs(c->base));
+    int64_t samples = count < c->options->samples ? count : c->options->samples;
+    for (int64_t k = 0; k < samples; k++) {
+        int64_t i = k;
+        if (samples < count) { // one entry from each of `samples` even parts
+            double u = (double)fbl_uniform_f32(fbl_random_u32(c->options->seed, 77, 0, (uint64_t)k));
+            i = (int64_t)(((double)k + u) * (double)count / (double)samples);
+        }
+        double numeric = 0;
+        bool kink = false;
+        FBL_TRY(numeric_derivative(c, &leaf->data[i], floor_size, &numeric, &kink));
+        if (kink) {
+            out->kinks++;
+            continue;
+        }
+        double analytic = grad->data[i];
+        double size = fmax(fmax(fabs(analytic), fabs(numeric)), fmax(floor_size, 1e-300));
+        double error = fabs(analytic - numeric) / size;
+        out->checked++;
+        if (!(error <= out->max_relative_error)) {
+            out->max_relative_error = error;
+            out->worst = i;
+            out->analytic = analytic;
+            out->numeric = numeric;
+        }
+    }
+    out->ok = out->max_relative_error <= c->options->threshold;
+    return FBL_OK;
+}
+
+static FblStatus copy_bindings(const FblBindings *from, FblBindings *to) {
+    for (size_t i = 0; from != NULL && i < from->count; i++) {
+        FblTensor copy;
+        FBL_TRY(fbl_tensor_create(&from->items[i].tensor.type, &copy));
+        memcpy(copy.data, from->items[i].tensor.data, sizeof(double) * (size_t)fbl_type_elements(&copy.type));
+        FBL_TRY(fbl_bindings_set(to, from->items[i].name, copy));
+    }
+    return FBL_OK;
+}
+
+static FblStatus check_all(Checker *c, const FblBindings *leaves, FblGradCheckResult **out_results,
+                           size_t *out_count) {
+    const FblGraph *train = c->module->train;
+    FBL_TRY(loss_only(c->module, c->loss_name, &c->loss));
+    FBL_TRY(copy_bindings(leaves, &c->leaves));
+    FBL_TRY(fbl_gradcheck_fill(c->module, train, c->options->seed, &c->leaves));
+    FBL_TRY(evaluate(c, &c->base));
+    FBL_TRY(fbl_interp_run(train, &c->leaves, &c->interp, &c->analytic));
+    *out_results = FBL_NEW_ARRAY(fbl_context_arena(c->module->ctx), FblGradCheckResult, train->root_count + 1);
+    for (size_t i = 0; i < train->root_count; i++) {
+        if (train->roots[i].kind == FBL_ROOT_GRAD) {
+            FBL_TRY(check_leaf(c, train->roots[i].name, &(*out_results)[(*out_count)++]));
+        }
+    }
+    return FBL_OK;
+}
+
+FblStatus fbl_gradcheck(const FblModule *module, const FblBindings *leaves, const FblGradCheckOptions *options,
+                        FblGradCheckResult **out_results, size_t *out_count) {
+    *out_count = 0;
+    if (module->train == NULL) {
+        return fbl_error(module->ctx, "E0303", FBL_NO_LOC, "the program has no loss to differentiate");
+    }
+    Checker c = {.module = module,
+                 .options = options,
+                 .interp = {.seed = options->seed, .step = 3},
+                 .loss_name = fbl_intern(module->ctx, "loss")};
+    FblStatus status = check_all(&c, leaves, out_results, out_count);
+    fbl_bindings_free(&c.leaves);
+    fbl_bindings_free(&c.analytic);
+    return status;
+}

@@ -97,10 +97,10 @@ static FblStatus check_leaf(Checker *c, FblName name, FblGradCheckResult *out) {
     FblTensor *leaf = fbl_bindings_find(&c->leaves, name);
     FblTensor *grad = fbl_bindings_find(&c->analytic, grad_name);
     *out = (FblGradCheckResult){.name = name, .worst = -1, .ok = true};
-    if (leaf == NULL || grad == NULL || !fbl_type_equal(&leaf->type, &grad->type)) {
+    if (grad == NULL || (leaf != NULL && !fbl_type_equal(&leaf->type, &grad->type))) {
         return FBL_INTERNAL;
     }
-    int64_t count = fbl_type_elements(&leaf->type);
+    int64_t count = fbl_type_elements(&grad->type);
     double largest = 0;
     for (int64_t i = 0; i < count; i++) {
         largest = fmax(largest, fabs(grad->data[i]));
@@ -115,7 +115,9 @@ static FblStatus check_leaf(Checker *c, FblName name, FblGradCheckResult *out) {
         }
         double numeric = 0;
         bool kink = false;
-        FBL_TRY(numeric_derivative(c, &leaf->data[i], floor_size, &numeric, &kink));
+        if (leaf != NULL) { // a leaf that simplification has removed changes nothing
+            FBL_TRY(numeric_derivative(c, &leaf->data[i], floor_size, &numeric, &kink));
+        }
         if (kink) {
             out->kinks++;
             continue;

@@ -1,0 +1,159 @@
+#include "cli/driver.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/diag.h"
+
+// Changes with every change of the code generator that affects the code of an unchanged kernel.
+#define CODE_VERSION "1"
+
+static double now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+FblStatus fbl_driver_init(FblDriver *driver, FblContext *ctx, const FblPassOptions *passes, int threads) {
+    memset(driver, 0, sizeof *driver);
+    driver->ctx = ctx;
+    driver->passes = *passes;
+    int cores = fbl_cpu_count();
+    driver->threads = threads > 0 ? threads : cores;
+    if (driver->threads > cores) {
+        fbl_diag(ctx, FBL_WARNING, "E0503", FBL_NO_LOC, "%d threads on %d cores: they will wait for each other", driver->threads, cores);
+    }
+    FBL_TRY(fbl_pool_create(driver->threads, driver->threads <= cores, &driver->pool));
+    FBL_TRY(fbl_cpu_target_create(ctx, &(FblCpuOptions){.vector_bytes = passes->vector_bytes, .opt_level = 2}, &driver->target));
+    driver->cache = fbl_cache_open(NULL);
+    return FBL_OK;
+}
+
+void fbl_driver_deinit(FblDriver *driver) {
+    if (driver->pool) {
+        fbl_pool_destroy(driver->pool);
+    }
+    fbl_cpu_target_destroy(driver->target);
+    fbl_cache_close(driver->cache);
+    memset(driver, 0, sizeof *driver);
+}
+
+FblStatus fbl_driver_optimize(FblDriver *driver, FblModule *module) { return fbl_passes_run(module, &driver->passes); }
+
+FblLowerOptions fbl_driver_lower_options(FblDriver *driver) {
+    return (FblLowerOptions){.vector_bytes = fbl_cpu_target_vector_bytes(driver->target),
+                             .fuse = driver->passes.fuse,
+                             .block_layouts = driver->passes.block_layouts,
+                             .with_train = true,
+                             .with_eval = true,
+                             .with_optimizer = true};
+}
+
+// The shared state of the threads that compile a plan's kernels.
+typedef struct CompileJob {
+    const FblDriver *driver;
+    FblPlan *plan;
+    const FblHash *keys;
+    FblKernelCode *codes;
+    atomic_size_t next, compiled, cached;
+    atomic_int failed; // the kernel that failed plus one
+    char error[1024];  // of that kernel
+} CompileJob;
+
+static void compile_some(void *arg, int64_t begin, int64_t end, int thread) {
+    (void)begin;
+    (void)end;
+    (void)thread;
+    CompileJob *job = arg;
+    for (;;) {
+        size_t i = atomic_fetch_add(&job->next, 1);
+        if (i >= job->plan->kernel_count || atomic_load(&job->failed)) {
+            return;
+        }
+        if (fbl_cache_get(job->driver->cache, &job->keys[i], &job->codes[i])) {
+            atomic_fetch_add(&job->cached, 1);
+            continue;
+        }
+        char error[1024];
+        if (fbl_cpu_compile(job->driver->target, job->plan->kernels[i], &job->codes[i], error, sizeof error) != FBL_OK) {
+            int none = 0;
+            if (atomic_compare_exchange_strong(&job->failed, &none, (int)i + 1)) {
+                memcpy(job->error, error, sizeof error);
+            }
+            return;
+        }
+        atomic_fetch_add(&job->compiled, 1);
+        fbl_cache_put(job->driver->cache, &job->keys[i], &job->codes[i]);
+    }
+}
+
+// What determines a kernel's code: the generator, the target, and the kernel without names and places.
+static FblHash kernel_key(FblDriver *driver, const FblKernel *kernel) {
+    const char *text = fbl_kernel_print(driver->ctx, kernel, false);
+    const char *all = fbl_arena_printf(fbl_context_arena(driver->ctx), "%s %s\n%s\n%s", FBL_VERSION, CODE_VERSION,
+                                       fbl_cpu_target_identity(driver->target), text);
+    return fbl_hash(all, strlen(all));
+}
+
+FblStatus fbl_driver_compile_plan(FblDriver *driver, FblPlan *plan, FblBuilt *out_built) {
+    double start = now_ms();
+    memset(out_built, 0, sizeof *out_built);
+    out_built->plan = plan;
+    out_built->codes = calloc(plan->kernel_count + 1, sizeof *out_built->codes);
+    if (!out_built->codes) {
+        fbl_out_of_memory();
+    }
+    FblHash *keys = FBL_NEW_ARRAY(fbl_context_arena(driver->ctx), FblHash, plan->kernel_count + 1);
+    for (size_t i = 0; i < plan->kernel_count; i++) {
+        keys[i] = kernel_key(driver, plan->kernels[i]);
+    }
+    CompileJob job = {.driver = driver, .plan = plan, .keys = keys, .codes = out_built->codes};
+    fbl_pool_run(driver->pool, compile_some, &job, driver->threads);
+    out_built->compiled = atomic_load(&job.compiled);
+    out_built->cached = atomic_load(&job.cached);
+    out_built->milliseconds = now_ms() - start;
+    int failed = atomic_load(&job.failed);
+    if (failed) {
+        const FblKernel *kernel = plan->kernels[failed - 1];
+        FblDiag *diag = fbl_diag(driver->ctx, FBL_ERROR, "E0504", FBL_NO_LOC, "kernel %s could not be compiled: %s", kernel->name, job.error);
+        fbl_diag_hint(driver->ctx, diag, "this is a bug of fblc; the kernel came from %s", kernel->note ? kernel->note : "no source line");
+        fbl_built_deinit(out_built);
+        return FBL_INTERNAL;
+    }
+    return FBL_OK;
+}
+
+FblStatus fbl_driver_compile(FblDriver *driver, FblModule *module, const FblLowerOptions *what, FblBuilt *out_built) {
+    double start = now_ms();
+    FblPlan *plan;
+    memset(out_built, 0, sizeof *out_built);
+    FBL_TRY(fbl_lower_module(module, what, &plan));
+    double lowered = now_ms() - start;
+    FBL_TRY(fbl_driver_compile_plan(driver, plan, out_built));
+    out_built->milliseconds += lowered;
+    return FBL_OK;
+}
+
+FblStatus fbl_driver_load(FblDriver *driver, FblBuilt *built) {
+    double start = now_ms();
+    FBL_TRY(fbl_cpu_load(driver->ctx, driver->target, built->plan->kernels, built->codes, built->plan->kernel_count, &built->code));
+    built->milliseconds += now_ms() - start;
+    return FBL_OK;
+}
+
+void fbl_built_deinit(FblBuilt *built) {
+    for (size_t i = 0; built->codes && i < built->plan->kernel_count; i++) {
+        fbl_kernel_code_free(&built->codes[i]);
+    }
+    free(built->codes);
+    fbl_cpu_unload(built->code);
+    memset(built, 0, sizeof *built);
+}
+
+FblStatus fbl_driver_exec(FblDriver *driver, const FblBuilt *built, FblStore *store, FblExec **out_exec) {
+    FblExecOptions options = {.plan = built->plan, .codes = built->codes, .code = built->code, .store = store, .pool = driver->pool};
+    return fbl_exec_create(driver->ctx, &options, out_exec);
+}

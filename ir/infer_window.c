@@ -55,8 +55,7 @@ static FblStatus conv_result(const FblInfer *q, const FblType *x, const FblType 
     int64_t groups = attr->i[FBL_CONV_GROUPS];
     if (channel.extent % groups != 0 || weight->axes[0].extent % groups != 0) {
         return fbl_error(q->ctx, "E0220", q->loc,
-                         "%" PRId64 " groups divide neither or only one of %" PRId64 " input and %" PRId64
-                         " output channels",
+                         "%" PRId64 " groups don't divide both %" PRId64 " input and %" PRId64 " output channels",
                          groups, channel.extent, weight->axes[0].extent);
     }
     if (weight->axes[1].extent != channel.extent / groups) {

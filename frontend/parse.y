@@ -62,7 +62,7 @@ static void fbl_yyerror(const FblLoc *loc, FblParser *parser, const char *messag
     FblTrainEntries entries;
 }
 
-%token START_EXPRESSION
+%token START_FILE START_EXPRESSION
 %token <name> NAME IMPORT CONST FN LAYER MODEL LOSS TRAIN PARAM STATE AXIS STAGE IN
 %token <number> NUMBER
 %token <text> TEXT
@@ -98,12 +98,14 @@ static void fbl_yyerror(const FblLoc *loc, FblParser *parser, const char *messag
 %type <block> block
 %type <decl> decl
 %type <entry> entry
-%type <entries> entries
+%type <entries> entries entry_block
 %type <type> type_axes
 
 %%
 
-start: file
+/* What is parsed is chosen by a token put in front. A state that can only reduce lets the empty `file` be there before
+   the first token is looked at, and so an error in the first declaration can be recovered from. */
+start: START_FILE file
      | START_EXPRESSION expr                { parser->out_expr = $2; }
      | START_EXPRESSION expr NEWLINE        { parser->out_expr = $2; }
      ;
@@ -127,9 +129,9 @@ decl: IMPORT string                         { $$ = fbl_make_import(parser, @$, $
                                             { $$ = fbl_make_function(parser, FBL_DECL_MODEL, @$, $2, $4, $6, @6, $7); }
     | LOSS ident '(' params ')' results block
                                             { $$ = fbl_make_function(parser, FBL_DECL_LOSS, @$, $2, $4, $6, @6, $7); }
-    | TRAIN '{' entries '}'                 { $$ = fbl_make_decl(parser, FBL_DECL_TRAIN, @$, (FblIdent){NULL, @1});
-                                              $$->train = $3; }
-    | TRAIN ident '{' entries '}'           { $$ = fbl_make_decl(parser, FBL_DECL_TRAIN, @$, $2); $$->train = $4; }
+    | TRAIN entry_block                     { $$ = fbl_make_decl(parser, FBL_DECL_TRAIN, @$, (FblIdent){NULL, @1});
+                                              $$->train = $2; }
+    | TRAIN ident entry_block               { $$ = fbl_make_decl(parser, FBL_DECL_TRAIN, @$, $2); $$->train = $3; }
     ;
 
 params: %empty                              { $$ = (FblParams){0}; }
@@ -181,6 +183,11 @@ idents: ident                               { $$ = (FblIdents){0}; APPEND($$, $1
       | idents ',' ident                    { $$ = $1; APPEND($$, $3); }
       ;
 
+entry_block: '{' entries '}'                { $$ = $2; }
+           | '{' entries entry '}'          { $$ = $2; APPEND($$, $3); }
+           | '{' entries error '}'          { $$ = $2; fbl_lexer_recovered(&parser->lexer); yyerrok; }
+           ;
+
 entries: %empty                             { $$ = (FblTrainEntries){0}; }
        | entries NEWLINE                    { $$ = $1; }
        | entries entry NEWLINE              { $$ = $1; APPEND($$, $2); }
@@ -188,7 +195,7 @@ entries: %empty                             { $$ = (FblTrainEntries){0}; }
        ;
 
 entry: ident '=' expr                       { $$ = (FblTrainEntry){@$, $1, $3, {0}}; }
-     | STAGE ident '{' entries '}'          { $$ = (FblTrainEntry){@$, $2, NULL, $4}; }
+     | STAGE ident entry_block              { $$ = (FblTrainEntry){@$, $2, NULL, $3}; }
      ;
 
 block: '{' stmts '}'                        { $$ = FBL_NEW(parser->arena, FblBlock); *$$ = (FblBlock){@$, $2}; }
@@ -372,6 +379,9 @@ static int fbl_yylex(FBL_YYSTYPE *value, FblLoc *loc, FblParser *parser) {
     parser->before = parser->last;
     parser->last = fbl_lexer_next(&parser->lexer);
     const FblToken *token = &parser->last;
+    if (parser->before.kind == 0 || parser->before.kind == FBL_TOKEN_NEWLINE || parser->before.kind == '{') {
+        parser->statement = token->kind;
+    }
     *loc = token->loc;
     switch (token->kind) {
     case FBL_TOKEN_NUMBER:

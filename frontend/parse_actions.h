@@ -13,6 +13,7 @@ typedef struct FblParser {
     FblLexer lexer;
     FblToken last; // the look-ahead: the token given to the parser last
     FblToken before; // the one before it
+    int statement; // kind of the token that began the statement
     int start;     // a token put before the first one to choose what is parsed; 0 once it has been given
     FblAstFile *out_file;
     FblExpr *out_expr;

@@ -86,6 +86,9 @@ static const char *expected_text(FblParser *parser, ExpectedFn is_expected, cons
     bool operand_done = is_expected(data, '+'); // an operator may follow, so a whole expression is behind
     const char *parts[24];
     size_t count = 0;
+    if (parser->last.kind == 0 && is_expected(data, '}')) {
+        return "`}`";
+    }
     if (expression) {
         parts[count++] = is_expected(data, FBL_TOKEN_RETURN) ? "a statement" : "an expression";
     } else if (is_expected(data, FBL_TOKEN_IMPORT) && !name) {
@@ -177,6 +180,12 @@ static bool on_line_of(FblParser *parser, uint32_t earlier, uint32_t later) {
     return earlier <= later && memchr(parser->lexer.text + earlier, '\n', later - earlier) == NULL;
 }
 
+// True when the statement goes on from the line above, which ended in an operator.
+static bool is_continued(FblParser *parser) {
+    return parser->lexer.continued.kind != 0 && parser->lexer.continued_line <= parser->last.loc.begin &&
+           on_line_of(parser, parser->lexer.continued_line, parser->last.loc.begin);
+}
+
 static void add_hints(FblParser *parser, FblDiag *diag, ExpectedFn is_expected, const void *data) {
     FblContext *ctx = parser->ctx;
     const FblToken *found = &parser->last;
@@ -185,8 +194,7 @@ static void add_hints(FblParser *parser, FblDiag *diag, ExpectedFn is_expected, 
     bool top_level = !is_expected(data, FBL_TOKEN_NAME) && is_expected(data, FBL_TOKEN_IMPORT);
     const char *word = found->kind == FBL_TOKEN_NAME ? found->name : NULL;
     const char *before_word = before->kind == FBL_TOKEN_NAME ? before->name : NULL;
-    if (parser->lexer.continued.kind != 0 && parser->lexer.continued_line <= found->loc.begin &&
-        on_line_of(parser, parser->lexer.continued_line, found->loc.begin)) {
+    if (is_continued(parser)) {
         fbl_diag_note(ctx, diag, parser->lexer.continued.loc, "the line above ends in `%s`, so it goes on here",
                       source_text(parser, parser->lexer.continued.loc));
     } else if (word != NULL && foreign_word(word) != NULL) {
@@ -222,6 +230,9 @@ static void add_hints(FblParser *parser, FblDiag *diag, ExpectedFn is_expected, 
         fbl_diag_hint(ctx, diag, "a block is written in braces");
     } else if (is_expected(data, FBL_TOKEN_ELSE) && operand_done && !is_expected(data, FBL_TOKEN_THEN)) {
         fbl_diag_hint(ctx, diag, "an `if` expression needs both values: `if c then a else b`");
+    } else if (found->kind == FBL_TOKEN_NEWLINE && is_expected(data, '=') &&
+               (parser->statement == FBL_TOKEN_PARAM || parser->statement == FBL_TOKEN_STATE)) {
+        fbl_diag_hint(ctx, diag, "it needs a value to start from, such as `= zeros()`");
     } else if (found->kind == FBL_TOKEN_AS) {
         fbl_diag_hint(ctx, diag, "`as` names a call: `f(x) as name`");
     } else if (found->kind == FBL_TOKEN_PIPE) {
@@ -259,7 +270,9 @@ void fbl_parser_syntax_error(FblParser *parser, ExpectedFn is_expected, const vo
     FblLexer *lexer = &parser->lexer;
     const FblToken *found = &parser->last;
     // A faulty character or string on the line has been reported, and what follows from it is no news.
-    if (!lexer->stopped && !fbl_lexer_error_on_line(lexer, found->loc.begin)) {
+    bool known = fbl_lexer_error_on_line(lexer, found->loc.begin) ||
+                 (is_continued(parser) && fbl_lexer_error_on_line(lexer, lexer->continued.loc.begin));
+    if (!lexer->stopped && !known) {
         FblDiag *diag = fbl_diag(parser->ctx, FBL_ERROR, "E0001", found->loc, "expected %s, found %s",
                                  expected_text(parser, is_expected, data), found_text(parser, found));
         add_hints(parser, diag, is_expected, data);

@@ -33,7 +33,7 @@ FblStatus fbl_parse_source(FblContext *ctx, uint32_t file, FblAstFile **out_file
     FblAstFile *tree = FBL_NEW(fbl_context_arena(ctx), FblAstFile);
     tree->file = file;
     *out_file = tree;
-    FBL_TRY(parse(ctx, file, 0, tree, NULL));
+    FBL_TRY(parse(ctx, file, FBL_TOKEN_START_FILE, tree, NULL));
     if (tree->decl_count == 0) {
         FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0009", (FblLoc){file, 0, 0}, "this file declares nothing");
         fbl_diag_hint(ctx, diag, "a file holds `fn`, `layer`, `model`, `loss`, `train`, `const` and `import`");

@@ -9,3 +9,6 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/frontend/parse.y)
     target_include_directories(fbl_frontend PUBLIC ${CMAKE_BINARY_DIR}/generated)
     set_source_files_properties(${BISON_fbl_parse_OUTPUTS} ${FLEX_fbl_lex_OUTPUTS} PROPERTIES COMPILE_OPTIONS "-w")
 endif()
+# Where the library's .fbl files are when nothing else is said.
+set_source_files_properties(${CMAKE_SOURCE_DIR}/frontend/sema_program.c PROPERTIES
+                            COMPILE_DEFINITIONS "FBL_LIBRARY_DIR=\"${CMAKE_SOURCE_DIR}/models\"")

@@ -371,7 +371,7 @@ FblVal fbl_arith_minmax(FblBuild *b, bool max, FblVal x, FblVal y, FblLoc loc) {
         return fbl_arith_binary(b, FBL_BINARY_ADD, x, y, loc); // says what is wrong
     }
     if (x.kind != FBL_VAL_TENSOR && y.kind != FBL_VAL_TENSOR) {
-        return x.symbolic && y.symbolic && x.integer == y.integer ? x : fbl_symbolic_op(b, max ? -2 : -3, x, y);
+        return x.symbolic && y.symbolic && x.integer == y.integer ? x : fbl_symbolic_op(b, max ? FBL_SYMBOLIC_MAX : FBL_SYMBOLIC_MIN, x, y);
     }
     FblDtype dtype = common(b, x, y);
     return fbl_val_node(fbl_build_binary(b, max ? FBL_OP_MAX : FBL_OP_MIN, operand(b, x, dtype, loc),

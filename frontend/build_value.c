@@ -120,8 +120,10 @@ FblVal fbl_symbolic_op(FblBuild *b, int op, FblVal x, FblVal y) {
         return y;
     }
     FblVal result = {.kind = FBL_VAL_INT, .symbolic = true};
-    const char *text = fbl_arena_printf(b->arena, "(%s %s %s)", fbl_val_describe(b, x),
-                                        fbl_binary_op_text((FblBinaryOp)op), fbl_val_describe(b, y));
+    const char *p = fbl_val_describe(b, x);
+    const char *q = fbl_val_describe(b, y);
+    const char *text = op >= 0 ? fbl_arena_printf(b->arena, "(%s %s %s)", p, fbl_binary_op_text((FblBinaryOp)op), q)
+                               : fbl_arena_printf(b->arena, "%s(%s, %s)", op == FBL_SYMBOLIC_MAX ? "max" : "min", p, q);
     bool exact = (x.symbolic || x.kind == FBL_VAL_INT) && (y.symbolic || y.kind == FBL_VAL_INT);
     for (size_t i = 0; exact && i < b->symbol_count; i++) {
         const FblSymbolic *s = &b->symbols[i];

@@ -111,7 +111,8 @@ FblVal fbl_builtin_call(FblBuild *b, const FblBuiltin *builtin, const FblExpr *e
     for (size_t i = 0; i < expr->call.args.count; i++) {
         const FblArg *arg = &expr->call.args.items[i];
         bool plain = arg->to == NULL && arg->value->kind != FBL_EXPR_SLICE;
-        int at = plain ? param_of(builtin, arg, position) : -1;
+        bool gathered = rest && arg->name.name == NULL; // what follows the gathered ones is named
+        int at = plain && !gathered ? param_of(builtin, arg, position) : -1;
         position += arg->name.name == NULL && plain;
         if (at < 0 && keyed) {
             continue; // read by the built-in

@@ -265,7 +265,9 @@ const char *fbl_build_type_text(FblBuild *b, const FblType *type);
 
 // The symbolic extent of an axis; its number is fixed by the axis name.
 int64_t fbl_symbolic_axis(FblBuild *b, FblName axis);
-// A symbolic number computed from others; equal computations give equal numbers.
+// A symbolic number computed from others; equal computations give equal numbers. `op` is an FblBinaryOp or one of these.
+#define FBL_SYMBOLIC_MAX (-2)
+#define FBL_SYMBOLIC_MIN (-3)
 FblVal fbl_symbolic_op(FblBuild *b, int op, FblVal x, FblVal y);
 const char *fbl_symbolic_text(const FblBuild *b, int64_t extent);
 

@@ -290,8 +290,9 @@ FblVal fbl_arith_binary(FblBuild *b, FblBinaryOp op, FblVal x, FblVal y, FblLoc 
                 return fbl_val_bool(op == FBL_BINARY_EQ);
             }
             FblVal unknown = x.symbolic ? x : y;
-            FblDiag *diag = fbl_build_error(b, "E0120", loc, "the extent %s isn't known here", fbl_val_describe(b, unknown));
-            fbl_diag_hint(b->ctx, diag, "give it with --set AXIS=N, or in the signature");
+            FblDiag *diag = fbl_build_error(b, "E0120", loc, "%s isn't known here, so it can't be compared",
+                                            fbl_val_describe(b, unknown));
+            fbl_diag_hint(b->ctx, diag, "give extents with --set AXIS=N, or in the signature");
             return FBL_POISON;
         }
         return fbl_symbolic_op(b, (int)op, x, y);

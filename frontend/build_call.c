@@ -180,13 +180,23 @@ static bool match_arguments(FblBuild *b, FblSymbol *symbol, const FblExpr *call,
             continue;
         }
         args[at] = (Argument){fbl_eval_argument(b, arg->value, axis_params[at]), arg->value->loc};
+        if (axis_params[at] && fbl_val_is_number(args[at].value)) {
+            FblDiag *diag = fbl_build_error(b, "E0121", arg->value->loc, "`%s` of `%s` must be an axis, found %s",
+                                            params->items[at].name.name, symbol->name,
+                                            fbl_val_describe(b, args[at].value));
+            if (args[at].value.kind == FBL_VAL_INT && params->items[at].default_value == NULL) {
+                fbl_diag_hint(b->ctx, diag, "a new axis is made in place: hidden=%s", fbl_val_describe(b, args[at].value));
+            }
+            args[at].value = FBL_POISON;
+        }
         ok = ok && args[at].value.kind != FBL_VAL_POISON;
     }
     return ok;
 }
 
 // What a call inside a loss leaves out is taken by name from the caller.
-static bool take_from_caller(const FblFrame *caller, const FblSymbol *callee, const FblParamNode *param, Argument *out) {
+static bool take_from_caller(const FblFrame *caller, const FblSymbol *callee, const FblParamNode *param, bool axis,
+                             Argument *out) {
     if (caller == NULL || caller->symbol == NULL || caller->symbol->decl->kind != FBL_DECL_LOSS) {
         return false;
     }
@@ -194,7 +204,7 @@ static bool take_from_caller(const FblFrame *caller, const FblSymbol *callee, co
         return false;
     }
     const FblLocal *local = fbl_frame_find(caller, param->name.name);
-    if (local == NULL) {
+    if (local == NULL || (axis && local->value.kind != FBL_VAL_AXIS && local->value.kind != FBL_VAL_SEQ)) {
         return false;
     }
     *out = (Argument){local->value, local->loc};
@@ -207,7 +217,8 @@ static void bind_arguments(FblBuild *b, FblFrame *frame, Argument *args) {
     const bool *axis_params = fbl_axis_params(b->program, symbol);
     for (size_t i = 0; i < params->count; i++) {
         const FblParamNode *param = &params->items[i];
-        if (args[i].value.kind == FBL_VAL_NONE && !take_from_caller(frame->caller, symbol, param, &args[i])) {
+        if (args[i].value.kind == FBL_VAL_NONE &&
+            !take_from_caller(frame->caller, symbol, param, axis_params[i], &args[i])) {
             if (param->default_value != NULL) {
                 args[i] = (Argument){fbl_eval_argument(b, param->default_value, axis_params[i]), frame->call_loc};
             } else {
@@ -299,7 +310,7 @@ static FblVal call_symbol(FblBuild *b, FblSymbol *symbol, const FblExpr *call) {
     }
     bool fn = symbol->decl->kind == FBL_DECL_FN;
     const char *path = fn ? b->frame->path : fbl_path_dot(b, b->frame->path, part);
-    FblFrame *frame = fbl_frame_open(b, symbol, path, part[0] == '\0' ? symbol->name : part, call->loc);
+    FblFrame *frame = fbl_frame_open(b, symbol, path, part[0] == '\0' ? symbol->name : part, fbl_call_place(call));
     if (frame == NULL) {
         return FBL_POISON;
     }
@@ -310,6 +321,14 @@ static FblVal call_symbol(FblBuild *b, FblSymbol *symbol, const FblExpr *call) {
     FblVal value = fbl_diag_error_count(b->ctx) == errors ? fbl_run_body(b, frame) : FBL_POISON;
     fbl_frame_close(b, frame);
     return value;
+}
+
+FblLoc fbl_call_place(const FblExpr *call) {
+    FblLoc loc = call->loc;
+    if (call->call.piped) {
+        loc.begin = call->call.callee.loc.begin;
+    }
+    return loc;
 }
 
 FblVal fbl_eval_call(FblBuild *b, const FblExpr *call) {

@@ -149,7 +149,8 @@ static void eval_stmt(FblBuild *b, const FblStmt *stmt) {
         break;
     case FBL_STMT_AXIS: {
         int64_t extent;
-        if (fbl_val_to_extent(b, fbl_eval(b, stmt->axis.extent), stmt->axis.extent->loc, "an axis", &extent)) {
+        const char *what = fbl_arena_printf(b->arena, "the extent of `%s`", stmt->axis.name.name);
+        if (fbl_val_to_extent(b, fbl_eval(b, stmt->axis.extent), stmt->axis.extent->loc, what, &extent)) {
             fbl_frame_replace_axis(b, b->frame, stmt->axis.name.name, extent, stmt->axis.name.loc);
         } else {
             b->frame->poisoned = true;

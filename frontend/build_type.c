@@ -119,9 +119,13 @@ static bool declare_axis(FblBuild *b, const FblTypeAxis *entry, bool input, int6
         return false;
     }
     if (axis.axis.extent > 0 && extent > 0 && axis.axis.extent != extent) {
-        fbl_build_error(b, "E0112", entry->extent->loc,
-                        "the axis `%s` has the extent %" PRId64 " here, but %" PRId64 " elsewhere", axis.axis.name,
-                        extent, axis.axis.extent);
+        FblDiag *diag = fbl_build_error(b, "E0112", entry->extent->loc,
+                                        "the axis `%s` has the extent %" PRId64 " here, but %" PRId64 " elsewhere",
+                                        axis.axis.name, extent, axis.axis.extent);
+        FblLoc place = fbl_frame_axis_place(b->frame, axis.axis.name);
+        if (place.file != 0) {
+            fbl_diag_note(b->ctx, diag, place, "here it has the extent %" PRId64, axis.axis.extent);
+        }
         return false;
     }
     if (input && shape > 0 && extent > 0 && shape != extent) {

@@ -57,7 +57,13 @@ const char *fbl_val_describe(FblBuild *b, FblVal v) {
     case FBL_VAL_NONE:
         return "nothing";
     case FBL_VAL_INT:
-        return v.symbolic ? fbl_symbolic_text(b, v.integer) : fbl_arena_printf(b->arena, "%" PRId64, v.integer);
+        if (v.symbolic) {
+            size_t index = (size_t)(-v.integer - 1);
+            bool axis = index < b->symbol_count && b->symbols[index].axis != NULL;
+            return fbl_arena_printf(b->arena, axis ? "the extent of `%s`" : "the number %s",
+                                    fbl_symbolic_text(b, v.integer));
+        }
+        return fbl_arena_printf(b->arena, "%" PRId64, v.integer);
     case FBL_VAL_REAL:
         return fbl_arena_printf(b->arena, "%.9g", v.real);
     case FBL_VAL_BOOL:
@@ -71,6 +77,9 @@ const char *fbl_val_describe(FblBuild *b, FblVal v) {
     case FBL_VAL_RANGE:
         return fbl_arena_printf(b->arena, "the range %" PRId64 "..%" PRId64, v.range.first, v.range.last);
     case FBL_VAL_TENSOR:
+        if (fbl_val_type(b, v)->rank == 0) {
+            return fbl_arena_printf(b->arena, "a run-time %s", fbl_dtype_name(fbl_val_type(b, v)->dtype));
+        }
         return fbl_build_type_text(b, fbl_val_type(b, v));
     case FBL_VAL_INIT:
         return "an initialiser";
@@ -120,8 +129,8 @@ FblVal fbl_symbolic_op(FblBuild *b, int op, FblVal x, FblVal y) {
         return y;
     }
     FblVal result = {.kind = FBL_VAL_INT, .symbolic = true};
-    const char *p = fbl_val_describe(b, x);
-    const char *q = fbl_val_describe(b, y);
+    const char *p = x.symbolic ? fbl_symbolic_text(b, x.integer) : fbl_val_describe(b, x);
+    const char *q = y.symbolic ? fbl_symbolic_text(b, y.integer) : fbl_val_describe(b, y);
     const char *text = op >= 0 ? fbl_arena_printf(b->arena, "(%s %s %s)", p, fbl_binary_op_text((FblBinaryOp)op), q)
                                : fbl_arena_printf(b->arena, "%s(%s, %s)", op == FBL_SYMBOLIC_MAX ? "max" : "min", p, q);
     bool exact = (x.symbolic || x.kind == FBL_VAL_INT) && (y.symbolic || y.kind == FBL_VAL_INT);
@@ -174,7 +183,7 @@ bool fbl_val_to_extent(FblBuild *b, FblVal v, FblLoc loc, const char *what, int6
         return false;
     }
     if (*out < 1 || *out > INT32_MAX) {
-        fbl_build_error(b, "E0114", loc, "%s must be an extent of at least 1, found %" PRId64, what, *out);
+        fbl_build_error(b, "E0114", loc, "%s must be a whole number of at least 1, found %" PRId64, what, *out);
         return false;
     }
     return true;

@@ -99,7 +99,7 @@ static FblVal eval_argument(FblBuild *b, FblArgKind kind, const FblExpr *expr) {
 }
 
 FblVal fbl_builtin_call(FblBuild *b, const FblBuiltin *builtin, const FblExpr *expr) {
-    FblBuiltinCall call = {.b = b, .expr = expr, .loc = expr->loc, .builtin = builtin};
+    FblBuiltinCall call = {.b = b, .expr = expr, .loc = fbl_call_place(expr), .builtin = builtin};
     for (int i = 0; i < FBL_BUILTIN_ARGS; i++) {
         call.args[i] = FBL_ABSENT;
     }

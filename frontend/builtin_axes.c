@@ -194,14 +194,7 @@ static FblVal rename_axes(FblBuiltinCall *c) {
         if (!fbl_eval_axis(b, arg->value, &old) || !fbl_eval_axis(b, arg->to, &new)) {
             return FBL_POISON;
         }
-        int at = fbl_axis_in(b, old, &type, arg->value->loc);
-        if (at < 0) {
-            return FBL_POISON;
-        }
-        if (new.axis.extent > 0 && type.axes[at].extent > 0 && new.axis.extent != type.axes[at].extent) {
-            fbl_build_error(b, "E0112", arg->to->loc,
-                            "the axis `%s` has the extent %" PRId64 " here, but %" PRId64 " elsewhere", new.axis.name,
-                            type.axes[at].extent, new.axis.extent);
+        if (fbl_axis_in(b, old, &type, arg->value->loc) < 0) {
             return FBL_POISON;
         }
         from[count] = old.axis.name;
@@ -362,7 +355,7 @@ static FblVal split(FblBuiltinCall *c, FblVal x, const FblArg *arg) {
             if (!fbl_eval_axis(b, part->value, &axis)) {
                 return FBL_POISON;
             }
-            n = axis.axis.extent;
+            n = open >= 0 ? axis.axis.extent : 0; // the first one left out follows from the others
         }
         if (fbl_type_find(&type, axis.axis.name) >= 0) {
             fbl_build_error(b, "E0123", part->loc, "the axis `%s` is named twice", axis.axis.name);

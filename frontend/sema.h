@@ -238,7 +238,8 @@ void fbl_frame_bind(FblBuild *b, FblFrame *frame, FblName name, FblVal value, Fb
 bool fbl_frame_set_axis(FblBuild *b, FblFrame *frame, FblName name, int64_t extent, FblLoc loc);
 // The same for an `axis` statement, which may be repeated with another extent.
 void fbl_frame_replace_axis(FblBuild *b, FblFrame *frame, FblName name, int64_t extent, FblLoc loc);
-// The extent of the axis in this frame, or 0.
+// The extent of the axis in this frame, or 0; and where it was fixed.
+FblLoc fbl_frame_axis_place(const FblFrame *frame, FblName name);
 int64_t fbl_frame_axis(const FblFrame *frame, FblName name);
 // The extent known from outside, or 0.
 int64_t fbl_build_axis(const FblBuild *b, FblName name);
@@ -325,6 +326,8 @@ void fbl_eval_block(FblBuild *b, const FblBlock *block);
 // ------------------------------------------------------------------------------------------------- calls, types
 
 FblVal fbl_eval_call(FblBuild *b, const FblExpr *call);
+// The place of a call; of `x |> f(a)` only `f(a)`.
+FblLoc fbl_call_place(const FblExpr *call);
 // Opens a frame for `symbol` (its parameters not bound yet); NULL after a diagnostic (recursion, depth).
 FblFrame *fbl_frame_open(FblBuild *b, FblSymbol *symbol, const char *path, const char *name, FblLoc loc);
 // `a.b`, or the one that isn't empty.

@@ -46,19 +46,6 @@ static void add_symbols(FblProgram *program, FblUnit *unit) {
         symbol->decl = decl;
         symbol->unit = unit;
         FBL_PUSH(program->arena, unit->symbols.items, unit->symbols.count, unit->symbols.capacity, symbol);
-        if (decl->kind != FBL_DECL_CONST) {
-            const FblParamNodes *params = &decl->function.params;
-            for (size_t j = 0; j < params->count; j++) {
-                for (size_t k = 0; k < j; k++) {
-                    if (params->items[j].name.name == params->items[k].name.name) {
-                        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0102", params->items[j].name.loc,
-                                                 "`%s` has two parameters called `%s`", symbol->name,
-                                                 params->items[j].name.name);
-                        fbl_diag_note(ctx, diag, params->items[k].name.loc, "the first one");
-                    }
-                }
-            }
-        }
     }
 }
 

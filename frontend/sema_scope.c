@@ -120,6 +120,11 @@ int64_t fbl_frame_axis(const FblFrame *frame, FblName name) {
     return entry != NULL ? entry->extent : 0;
 }
 
+FblLoc fbl_frame_axis_place(const FblFrame *frame, FblName name) {
+    const FblAxisEntry *entry = find_axis(frame->axes, frame->axis_count, name);
+    return entry != NULL ? entry->loc : FBL_NO_LOC;
+}
+
 int64_t fbl_build_axis(const FblBuild *b, FblName name) {
     const FblAxisEntry *entry = find_axis(b->axes, b->axis_count, name);
     return entry != NULL ? entry->extent : 0;

@@ -1,4 +1,4 @@
-// Prints what a .fbl file comes to: lang_dump FILE [--loss NAME] [--check] [--graph] [--batch N] [--set KEY=VALUE]...
+// Prints what a .fbl file comes to: lang_dump FILE [--library DIR] [--stage NAME] [--loss NAME] [--check] [--graph] [--batch N] [--set KEY=VALUE]...
 // A tool for the tests of this folder; errors go to stdout, so that they can be compared.
 #include "frontend/build.h"
 
@@ -56,6 +56,9 @@ int main(int argc, char **argv) {
         const char *next = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--loss") == 0) {
             loss = next;
+            i++;
+        } else if (strcmp(argv[i], "--library") == 0) {
+            where.library_dir = next;
             i++;
         } else if (strcmp(argv[i], "--batch") == 0) {
             options.batch = atoll(next);

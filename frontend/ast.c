@@ -194,7 +194,7 @@ static void dump_expr(FILE *out, const FblExpr *expr) {
     fputc(')', out);
 }
 
-static void dump_type(FILE *out, const FblType *type) {
+static void dump_type(FILE *out, const FblTypeNode *type) {
     fputs(type->base.name, out);
     if (!type->has_axes) {
         return;
@@ -307,7 +307,7 @@ static void dump_entries(FILE *out, const FblTrainEntries *entries, int level) {
 static void dump_function(FILE *out, const FblDecl *decl) {
     fputs(" (", out);
     for (size_t i = 0; i < decl->function.params.count; i++) {
-        const FblParam *param = &decl->function.params.items[i];
+        const FblParamNode *param = &decl->function.params.items[i];
         fprintf(out, "%s%s", i > 0 ? " " : "", param->name.name);
         if (param->type != NULL) {
             fputc(':', out);

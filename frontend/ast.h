@@ -162,26 +162,26 @@ typedef struct FblTypeAxis {
 } FblTypeAxis;
 
 // A type annotation: `int`, `f32`, `f32[batch, channel=3]`, `class[batch]`.
-typedef struct FblType {
+typedef struct FblTypeNode {
     FblLoc loc;
     FblIdent base;
     bool has_axes; // brackets were written, perhaps empty
     FblTypeAxis *axes;
     size_t axis_count, axis_capacity;
-} FblType;
+} FblTypeNode;
 
 // A parameter of fn, layer, model or loss: `x`, `k: int = 3`, `lambda = 60`.
-typedef struct FblParam {
+typedef struct FblParamNode {
     FblLoc loc; // of the whole parameter
     FblIdent name;
-    FblType *type;          // NULL when untyped
+    FblTypeNode *type;          // NULL when untyped
     FblExpr *default_value; // NULL when there is none
-} FblParam;
+} FblParamNode;
 
-typedef struct FblParams {
-    FblParam *items;
+typedef struct FblParamNodes {
+    FblParamNode *items;
     size_t count, capacity;
-} FblParams;
+} FblParamNodes;
 
 // ----------------------------------------------------------------------------------------------------- statements
 
@@ -230,7 +230,7 @@ struct FblStmt {
         FblExprs results; // of return; at least one; a parenthesised tuple is taken apart
         struct {
             FblIdent name;
-            FblType *type;
+            FblTypeNode *type;
             FblExpr *init; // never NULL
         } variable;        // FBL_STMT_PARAM and FBL_STMT_STATE
         struct {
@@ -284,7 +284,7 @@ struct FblDecl {
         } import;
         FblExpr *constant;
         struct {
-            FblParams params;
+            FblParamNodes params;
             FblIdents results; // `-> (feature, score)`; empty when not written
             FblLoc results_loc;
             FblBlock *body;

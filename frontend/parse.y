@@ -50,10 +50,10 @@ static void fbl_yyerror(const FblLoc *loc, FblParser *parser, const char *messag
     FblIdent ident;
     FblIdents idents;
     FblStringParts parts;
-    FblType *type;
+    FblTypeNode *type;
     FblTypeAxis type_axis;
-    FblParam param;
-    FblParams params;
+    FblParamNode param;
+    FblParamNodes params;
     FblStmt *stmt;
     FblStmts stmts;
     FblBlock *block;
@@ -134,32 +134,32 @@ decl: IMPORT string                         { $$ = fbl_make_import(parser, @$, $
     | TRAIN ident entry_block               { $$ = fbl_make_decl(parser, FBL_DECL_TRAIN, @$, $2); $$->train = $3; }
     ;
 
-params: %empty                              { $$ = (FblParams){0}; }
+params: %empty                              { $$ = (FblParamNodes){0}; }
       | param_list
       | param_list ','
       ;
 
-param_list: param                           { $$ = (FblParams){0}; APPEND($$, $1); }
+param_list: param                           { $$ = (FblParamNodes){0}; APPEND($$, $1); }
           | param_list ',' param            { $$ = $1; APPEND($$, $3); }
           ;
 
-param: ident optional_type                  { $$ = (FblParam){@$, $1, $2, NULL}; }
-     | ident optional_type '=' expr         { $$ = (FblParam){@$, $1, $2, $4}; }
+param: ident optional_type                  { $$ = (FblParamNode){@$, $1, $2, NULL}; }
+     | ident optional_type '=' expr         { $$ = (FblParamNode){@$, $1, $2, $4}; }
      ;
 
 optional_type: %empty                       { $$ = NULL; }
              | ':' type                     { $$ = $2; }
              ;
 
-type: ident                                 { $$ = FBL_NEW(parser->arena, FblType);
-                                              *$$ = (FblType){.loc = @$, .base = $1}; }
-    | ident '[' ']'                         { $$ = FBL_NEW(parser->arena, FblType);
-                                              *$$ = (FblType){.loc = @$, .base = $1, .has_axes = true}; }
+type: ident                                 { $$ = FBL_NEW(parser->arena, FblTypeNode);
+                                              *$$ = (FblTypeNode){.loc = @$, .base = $1}; }
+    | ident '[' ']'                         { $$ = FBL_NEW(parser->arena, FblTypeNode);
+                                              *$$ = (FblTypeNode){.loc = @$, .base = $1, .has_axes = true}; }
     | ident '[' type_axes ']'               { $$ = $3; $$->loc = @$; $$->base = $1; $$->has_axes = true; }
     | ident '[' type_axes ',' ']'           { $$ = $3; $$->loc = @$; $$->base = $1; $$->has_axes = true; }
     ;
 
-type_axes: type_axis                        { $$ = FBL_NEW(parser->arena, FblType);
+type_axes: type_axis                        { $$ = FBL_NEW(parser->arena, FblTypeNode);
                                               $$->axes = fbl_arena_grow(parser->arena, $$->axes, $$->axis_count,
                                                                         &$$->axis_capacity, sizeof *$$->axes);
                                               $$->axes[$$->axis_count++] = $1; }

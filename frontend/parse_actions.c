@@ -318,7 +318,7 @@ FblDecl *fbl_make_import(FblParser *parser, FblLoc loc, FblExpr *path) {
     return decl;
 }
 
-void fbl_check_params(FblParser *parser, const FblParams *params) {
+void fbl_check_params(FblParser *parser, const FblParamNodes *params) {
     size_t count = params->count < 1000 ? params->count : 1000; // as for arguments
     for (size_t i = 0; i < count; i++) {
         for (size_t j = 0; j < i; j++) {
@@ -333,7 +333,7 @@ void fbl_check_params(FblParser *parser, const FblParams *params) {
     }
 }
 
-FblDecl *fbl_make_function(FblParser *parser, FblDeclKind kind, FblLoc loc, FblIdent name, FblParams params,
+FblDecl *fbl_make_function(FblParser *parser, FblDeclKind kind, FblLoc loc, FblIdent name, FblParamNodes params,
                            FblIdents results, FblLoc results_loc, FblBlock *body) {
     FblDecl *decl = fbl_make_decl(parser, kind, loc, name);
     decl->function.params = params;

@@ -55,11 +55,11 @@ FblStmt *fbl_make_return(FblParser *parser, FblLoc loc, FblExprs results);
 FblStmt *fbl_make_expr_stmt(FblParser *parser, FblLoc loc, FblExprs values);
 FblDecl *fbl_make_decl(FblParser *parser, FblDeclKind kind, FblLoc loc, FblIdent name);
 FblDecl *fbl_make_import(FblParser *parser, FblLoc loc, FblExpr *path);
-FblDecl *fbl_make_function(FblParser *parser, FblDeclKind kind, FblLoc loc, FblIdent name, FblParams params,
+FblDecl *fbl_make_function(FblParser *parser, FblDeclKind kind, FblLoc loc, FblIdent name, FblParamNodes params,
                            FblIdents results, FblLoc results_loc, FblBlock *body);
 
 // Reports two parameters or results of one name.
-void fbl_check_params(FblParser *parser, const FblParams *params);
+void fbl_check_params(FblParser *parser, const FblParamNodes *params);
 
 // The union of two places of one file.
 FblLoc fbl_loc_join(FblLoc first, FblLoc last);

@@ -8,7 +8,7 @@
 #define FBL_FRONTEND_SEMA_H
 
 #include "frontend/build.h"
-#include "frontend/sema_ast.h"
+#include "frontend/parser.h"
 
 // ------------------------------------------------------------------------------------------------------ program
 

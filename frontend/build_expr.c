@@ -161,15 +161,8 @@ FblVal fbl_eval_argument(FblBuild *b, const FblExpr *expr, bool axis_param) {
         return fbl_eval(b, expr);
     }
     switch (expr->kind) {
-    case FBL_EXPR_NAME: {
-        const FblLocal *local = fbl_frame_find(b->frame, expr->name);
-        FblSymbol *symbol = fbl_unit_find(b->program, b->frame->unit, expr->name);
-        bool number = local != NULL && (local->value.kind == FBL_VAL_INT || local->value.kind == FBL_VAL_REAL);
-        if (number || (local == NULL && symbol != NULL && symbol->decl->kind == FBL_DECL_CONST)) {
-            return fbl_eval(b, expr);
-        }
+    case FBL_EXPR_NAME:
         return name_as_axis(b, expr->name, expr->loc);
-    }
     case FBL_EXPR_TUPLE:
         for (size_t i = 0; i < expr->tuple.count; i++) {
             if (expr->tuple.items[i].value->kind != FBL_EXPR_NAME) {

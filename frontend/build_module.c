@@ -133,8 +133,8 @@ static FblVal typed_tensor(Root *root, const FblParamNode *param, size_t index) 
     FblType type;
     const FblInputShape *shape = shape_of(b, name);
     bool image = !root->is_loss && index == 0;
-    bool offered = image || is_one_of(name, trainer_tensors) || is_one_of(name, trainer_scalars) || shape != NULL;
-    if (!offered && (!b->free_inputs || b->shapes != NULL)) {
+    bool trainer = is_one_of(name, trainer_scalars) || (b->shapes == NULL && is_one_of(name, trainer_tensors));
+    if (!image && !trainer && shape == NULL && (!b->free_inputs || b->shapes != NULL)) {
         return nobody_offers(root, param);
     }
     if (!fbl_declared_type(b, param->type, true, shape, &type)) {
@@ -203,7 +203,7 @@ static FblVal plain_param(Root *root, const FblParamNode *param, bool axis_param
         return scalar_input(b, name, param->loc);
     }
     if (!fixed && param->type == NULL && root->is_loss && is_one_of(name, trainer_tensors) &&
-        param->default_value == NULL) {
+        param->default_value == NULL && (b->shapes == NULL || shape != NULL)) {
         FblType type;
         return default_type(b, name, param, &type) ? tensor_input(root, param, &type) : FBL_POISON;
     }

@@ -79,6 +79,16 @@ static bool open_extent(FblBuild *b, FblVal axis, bool input, int64_t shape, Fbl
             *out = fbl_symbolic_axis(b, name);
         }
     }
+    if (*out > 0 && shape > 0 && *out != shape) {
+        FblDiag *unequal =
+            fbl_build_error(b, "E0112", loc, "the axis `%s` has the extent %" PRId64 " here, but %" PRId64 " elsewhere",
+                            name, shape, *out);
+        FblLoc place = fbl_frame_axis_place(b->frame, name);
+        if (place.file != 0) {
+            fbl_diag_note(b->ctx, unequal, place, "here it has the extent %" PRId64, *out);
+        }
+        return false;
+    }
     if (*out != 0) {
         return true;
     }

@@ -165,15 +165,17 @@ static bool read_setting(FblBuild *b, const FblSetting *setting, FblRecipeExprs 
     int found = find_key(key);
     if (found >= 0) {
         out->items[found] = value;
-        return true;
     }
-    if (is_axis(b, key)) {
+    if (found == FBL_KEY_BATCH || (found < 0 && is_axis(b, key))) { // `batch` is both
         int64_t extent;
         const char *what = fbl_arena_printf(b->arena, "the extent of `%s`", key);
         if (!fbl_val_to_extent(b, fbl_eval(b, value), value->loc, what, &extent)) {
             return false;
         }
         fbl_build_set_axis(b, fbl_intern(b->ctx, key), extent, value->loc);
+        return true;
+    }
+    if (found >= 0) {
         return true;
     }
     unknown_key(b, "E0174", value->loc, "there is no recipe key and no axis", key);

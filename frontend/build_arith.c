@@ -375,6 +375,7 @@ FblVal fbl_arith_minmax(FblBuild *b, bool max, FblVal x, FblVal y, FblLoc loc) {
         return x.symbolic && y.symbolic && x.integer == y.integer ? x : fbl_symbolic_op(b, max ? FBL_SYMBOLIC_MAX : FBL_SYMBOLIC_MIN, x, y);
     }
     FblDtype dtype = common(b, x, y);
-    return fbl_val_node(fbl_build_binary(b, max ? FBL_OP_MAX : FBL_OP_MIN, operand(b, x, dtype, loc),
-                                         operand(b, y, dtype, loc), loc));
+    FblNodeId p = operand(b, x, dtype, loc);
+    FblNodeId q = operand(b, y, dtype, loc);
+    return fbl_val_node(fbl_build_binary(b, max ? FBL_OP_MAX : FBL_OP_MIN, p, q, loc));
 }

@@ -58,6 +58,54 @@ bool fbl_axes_names(FblBuild *b, FblVal axes, const FblType *type, FblLoc loc, F
     return collect(b, axes, type, loc, out, out_count);
 }
 
+bool fbl_is_unknown(const FblBuild *b, FblVal x, FblName axis) {
+    const FblType *type = fbl_val_type(b, x);
+    int at = fbl_type_find(type, axis);
+    return b->symbolic && at >= 0 && type->axes[at].extent < 0;
+}
+
+// Every operand summed over what the result has not, and repeated along what it has beyond.
+FblVal fbl_stand_in(FblBuild *b, const FblVal *operands, size_t count, const FblType *type, FblLoc loc) {
+    FblNodeId result = FBL_NO_NODE;
+    FblType wanted = *type;
+    if (wanted.dtype != FBL_F32 || wanted.rank > FBL_MAX_RANK) {
+        FblName name = fbl_intern(b->ctx, fbl_arena_printf(b->arena, "unknown.%zu", b->graph->count));
+        return fbl_val_node(fbl_build_input(b, name, &wanted, loc));
+    }
+    for (size_t i = 0; i < count; i++) {
+        FblNodeId x = operands[i].node;
+        const FblType *have = fbl_graph_type(b->graph, x);
+        FblAttr attr = {0};
+        for (int a = 0; a < have->rank; a++) {
+            int at = fbl_type_find(&wanted, have->axes[a].name);
+            if (at < 0 || wanted.axes[at].extent != have->axes[a].extent) {
+                attr.names[attr.name_count++] = have->axes[a].name;
+            }
+        }
+        x = fbl_build_add(b, FBL_OP_SUM, &x, 1, &attr, NULL, loc);
+        x = fbl_build_add(b, FBL_OP_BROADCAST, &x, 1, NULL, &wanted, loc);
+        result = i == 0 ? x : fbl_build_binary(b, FBL_OP_ADD, result, x, loc);
+    }
+    return fbl_val_node(result);
+}
+
+// A slice of an axis of unknown extent: its count is a number where both ends are, else symbolic.
+static FblVal unknown_slice(FblBuild *b, FblVal x, FblAxis of, int64_t start, bool has_stop, int64_t stop, int64_t step,
+                            FblLoc loc) {
+    FblType type = *fbl_val_type(b, x);
+    FblVal n = {.kind = FBL_VAL_INT, .symbolic = true, .integer = of.extent};
+    if (has_stop && start >= 0 && stop > start) {
+        n = fbl_val_int((stop - start - 1) / step + 1);
+    } else if (!has_stop && start < 0) {
+        n = fbl_val_int((-start - 1) / step + 1);
+    } else {
+        n = fbl_symbolic_op(b, FBL_BINARY_SUB, n, fbl_val_int(start));
+        n = fbl_symbolic_op(b, FBL_BINARY_IDIV, n, fbl_val_int(step));
+    }
+    type.axes[fbl_type_find(&type, of.name)].extent = n.integer;
+    return fbl_stand_in(b, &x, 1, &type, loc);
+}
+
 static FblVal slice_node(FblBuild *b, FblVal x, FblName axis, int64_t start, int64_t step, int64_t count, FblLoc loc) {
     FblAttr attr = {.name_count = 1};
     attr.names[0] = axis;
@@ -111,8 +159,12 @@ FblVal fbl_slice(FblBuild *b, FblVal x, FblVal axis, const FblExpr *slice, FblLo
         fbl_build_error(b, "E0124", slice->slice.step->loc, "the step of a slice must be positive, found %" PRId64, step);
         return FBL_POISON;
     }
-    if (of.extent < 0) { // the inference says that the extent is needed
-        return step == 1 && start == 0 && slice->slice.stop == NULL ? x : slice_node(b, x, of.name, 0, 1, 1, loc);
+    if (of.extent < 0) {
+        if (step == 1 && start == 0 && slice->slice.stop == NULL) {
+            return x;
+        }
+        return b->symbolic ? unknown_slice(b, x, of, start, slice->slice.stop != NULL, stop, step, loc)
+                           : slice_node(b, x, of.name, 0, 1, 1, loc); // the inference says that the extent is needed
     }
     if (start < 0 || stop > of.extent || start >= stop) {
         FblDiag *diag = fbl_build_error(b, "E0124", slice->loc,
@@ -150,6 +202,14 @@ FblVal fbl_index(FblBuild *b, FblVal x, FblVal axis, FblVal key, FblLoc loc) {
         fbl_build_error(b, "E0125", loc, "position %" PRId64 " is outside of the %" PRId64 " elements of `%s`, counted from 0",
                         position, of.extent, of.name);
         return FBL_POISON;
+    }
+    if (fbl_is_unknown(b, x, of.name)) {
+        FblType type = *fbl_val_type(b, x);
+        for (int i = at; i + 1 < type.rank; i++) {
+            type.axes[i] = type.axes[i + 1];
+        }
+        type.rank--;
+        return fbl_stand_in(b, &x, 1, &type, loc);
     }
     FblVal one = slice_node(b, x, of.name, position, 1, 1, loc);
     return one.kind == FBL_VAL_POISON ? one

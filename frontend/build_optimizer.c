@@ -232,9 +232,11 @@ static void build_sgd(FblBuild *b, const Setup *setup, FblNodeId w, FblNodeId g,
 
 // x * a + y * (1 - a)
 static FblNodeId blend(FblBuild *b, FblNodeId a, FblNodeId x, FblNodeId y, FblLoc loc) {
+    // One node a statement: C leaves the order of arguments open, and with it the numbers of the nodes.
     FblNodeId rest = fbl_build_binary(b, FBL_OP_SUB, fbl_build_const(b, FBL_F32, 1, loc), a, loc);
-    return fbl_build_binary(b, FBL_OP_ADD, fbl_build_binary(b, FBL_OP_MUL, a, x, loc),
-                            fbl_build_binary(b, FBL_OP_MUL, rest, y, loc), loc);
+    FblNodeId first = fbl_build_binary(b, FBL_OP_MUL, a, x, loc);
+    FblNodeId second = fbl_build_binary(b, FBL_OP_MUL, rest, y, loc);
+    return fbl_build_binary(b, FBL_OP_ADD, first, second, loc);
 }
 
 // 1 - a^t, without losing digits where a is close to 1.
@@ -267,8 +269,9 @@ static void build_adamw(FblBuild *b, const Setup *setup, FblNodeId w, FblNodeId 
     FblNodeId scale = fbl_build_unary(b, FBL_OP_SQRT, bias_correction(b, h[1], t, loc), loc);
     FblNodeId below = fbl_build_binary(b, FBL_OP_ADD, fbl_build_binary(b, FBL_OP_DIV, root, scale, loc), h[2], loc);
     FblNodeId size = fbl_build_binary(b, FBL_OP_DIV, rate, bias_correction(b, h[0], t, loc), loc);
-    FblNodeId shrink = fbl_build_binary(b, FBL_OP_SUB, fbl_build_const(b, FBL_F32, 1, loc),
-                                        fbl_build_binary(b, FBL_OP_MUL, rate, decay, loc), loc);
+    FblNodeId one = fbl_build_const(b, FBL_F32, 1, loc);
+    FblNodeId shrink =
+        fbl_build_binary(b, FBL_OP_SUB, one, fbl_build_binary(b, FBL_OP_MUL, rate, decay, loc), loc);
     w = fbl_build_binary(b, FBL_OP_MUL, w, shrink, loc);
     w = fbl_build_binary(b, FBL_OP_SUB, w,
                          fbl_build_binary(b, FBL_OP_MUL, size, fbl_build_binary(b, FBL_OP_DIV, m, below, loc), loc), loc);

@@ -257,6 +257,14 @@ static FblVal pad(FblBuiltinCall *c) {
             return FBL_POISON;
         }
         attr.names[0] = axis.axis.name;
+        if (fbl_is_unknown(b, x, axis.axis.name) && attr.i[FBL_PAD_LOW] >= 0 && attr.i[FBL_PAD_HIGH] >= 0) {
+            FblType type = *fbl_val_type(b, x);
+            FblVal n = fbl_symbolic_op(b, FBL_BINARY_ADD, extent_value(type.axes[at].extent),
+                                       fbl_val_int(attr.i[FBL_PAD_LOW] + attr.i[FBL_PAD_HIGH]));
+            type.axes[at].extent = n.integer;
+            x = fbl_stand_in(b, &x, 1, &type, c->loc);
+            continue;
+        }
         if (attr.i[FBL_PAD_LOW] != 0 || attr.i[FBL_PAD_HIGH] != 0) {
             x = fbl_val_node(fbl_build_add(b, FBL_OP_PAD, &x.node, 1, &attr, NULL, c->loc));
         }
@@ -273,6 +281,8 @@ static FblVal concat(FblBuiltinCall *c) {
         return FBL_POISON;
     }
     FblAttr attr = {.name_count = 1};
+    bool unknown = false;
+    FblVal total = fbl_val_int(0);
     for (size_t i = 0; i < count; i++) {
         if (c->rest[i].kind != FBL_VAL_TENSOR) {
             fbl_build_error(b, "E0116", c->loc, "`concat` needs tensors, found %s", fbl_val_describe(b, c->rest[i]));
@@ -284,6 +294,14 @@ static FblVal concat(FblBuiltinCall *c) {
             return FBL_POISON;
         }
         attr.names[0] = fbl_val_type(b, c->rest[i])->axes[at].name;
+        unknown |= fbl_is_unknown(b, c->rest[i], attr.names[0]);
+        total = fbl_arith_binary(b, FBL_BINARY_ADD, total,
+                                 extent_value(fbl_val_type(b, c->rest[i])->axes[at].extent), c->loc);
+    }
+    if (unknown) {
+        FblType type = *fbl_val_type(b, c->rest[0]);
+        type.axes[fbl_type_find(&type, attr.names[0])].extent = total.integer;
+        return fbl_stand_in(b, c->rest, count, &type, c->loc);
     }
     return fbl_val_node(fbl_build_add(b, FBL_OP_CONCAT, nodes, (int32_t)count, &attr, NULL, c->loc));
 }
@@ -300,6 +318,9 @@ static FblVal flip(FblBuiltinCall *c) {
     for (int32_t i = 0; i < count && x != FBL_NO_NODE; i++) {
         const FblType *type = fbl_graph_type(b->graph, x);
         int64_t n = type->axes[fbl_type_find(type, names[i])].extent;
+        if (n < 0 && b->symbolic) {
+            continue; // the type stays
+        }
         FblAttr attr = {.name_count = 1, .i = {n - 1, -1, n}};
         attr.names[0] = names[i];
         x = fbl_build_add(b, FBL_OP_SLICE, &x, 1, &attr, NULL, c->loc);
@@ -318,6 +339,26 @@ static FblVal join(FblBuiltinCall *c, FblVal x, const FblArg *arg) {
     }
     attr.names[attr.split] = to.axis.name;
     attr.name_count = attr.split + 1;
+    bool unknown = false;
+    FblVal total = fbl_val_int(1);
+    FblType type = {.dtype = fbl_val_type(b, x)->dtype};
+    for (int i = 0; i < fbl_val_type(b, x)->rank; i++) {
+        FblAxis axis = fbl_val_type(b, x)->axes[i];
+        bool joined = false;
+        for (int32_t j = 0; j < attr.split; j++) {
+            joined |= attr.names[j] == axis.name;
+        }
+        if (!joined && axis.name != to.axis.name) {
+            fbl_type_add_axis(&type, axis.name, axis.extent);
+        } else if (joined) {
+            unknown |= b->symbolic && axis.extent < 0;
+            total = fbl_arith_binary(b, FBL_BINARY_MUL, total, extent_value(axis.extent), c->loc);
+        }
+    }
+    if (unknown && type.rank < FBL_MAX_RANK) {
+        fbl_type_add_axis(&type, to.axis.name, total.integer);
+        return fbl_stand_in(b, &x, 1, &type, c->loc);
+    }
     return fbl_val_node(fbl_build_add(b, FBL_OP_JOIN, &x.node, 1, &attr, NULL, c->loc));
 }
 
@@ -379,6 +420,21 @@ static FblVal split(FblBuiltinCall *c, FblVal x, const FblArg *arg) {
             return FBL_POISON;
         }
         type.axes[open].extent = whole > 0 ? whole / known : whole;
+    }
+    if (whole < 0 && b->symbolic) {
+        FblType result = given;
+        result.rank = 0;
+        if (open >= 0) {
+            type.axes[open].extent =
+                fbl_symbolic_op(b, FBL_BINARY_IDIV, extent_value(whole), fbl_val_int(known)).integer;
+        }
+        for (int i = 0; i < given.rank + type.rank; i++) {
+            FblAxis axis = i < given.rank ? given.axes[i] : type.axes[i - given.rank];
+            if (i != at && fbl_type_find(&result, axis.name) < 0 && result.rank < FBL_MAX_RANK) {
+                fbl_type_add_axis(&result, axis.name, axis.extent);
+            }
+        }
+        return fbl_stand_in(b, &x, 1, &result, c->loc);
     }
     return fbl_val_node(fbl_build_add(b, FBL_OP_SPLIT, &x.node, 1, &attr, &type, c->loc));
 }

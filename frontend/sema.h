@@ -321,6 +321,11 @@ FblVal fbl_arith_minmax(FblBuild *b, bool max, FblVal x, FblVal y, FblLoc loc);
 FblVal fbl_index(FblBuild *b, FblVal x, FblVal axis, FblVal key, FblLoc loc);
 FblVal fbl_slice(FblBuild *b, FblVal x, FblVal axis, const FblExpr *slice, FblLoc loc);
 
+// Rearranging along an axis whose extent isn't known (`fblc check` without data) needs numbers that the graph's ops do not
+// have: true when that is so. The result is then stood for by a value of its type that depends on the same tensors.
+bool fbl_is_unknown(const FblBuild *b, FblVal x, FblName axis);
+FblVal fbl_stand_in(FblBuild *b, const FblVal *operands, size_t count, const FblType *type, FblLoc loc);
+
 void fbl_eval_block(FblBuild *b, const FblBlock *block);
 
 // ------------------------------------------------------------------------------------------------- calls, types

@@ -10,6 +10,9 @@ FblVal fbl_eval_constant(FblBuild *b, FblSymbol *symbol, FblLoc loc) {
         fbl_build_error(b, "E0126", loc, "the constant `%s` is defined by itself", symbol->name);
         return FBL_POISON;
     }
+    if (symbol->value_of == b->graph) { // computed once a graph: constants may stand in each other many times over
+        return *symbol->value;
+    }
     symbol->folding = 1;
     FblFrame frame = {.caller = b->frame, .unit = symbol->unit, .path = "", .call_path = "", .call_loc = loc};
     b->frame = &frame;
@@ -19,8 +22,11 @@ FblVal fbl_eval_constant(FblBuild *b, FblSymbol *symbol, FblLoc loc) {
     if (value.kind == FBL_VAL_TENSOR) {
         fbl_build_error(b, "E0113", symbol->decl->constant->loc, "the constant `%s` must be known at compile time",
                         symbol->name);
-        return FBL_POISON;
+        value = FBL_POISON;
     }
+    symbol->value_of = b->graph;
+    symbol->value = FBL_NEW(b->arena, FblVal);
+    *symbol->value = value;
     return value;
 }
 
@@ -373,6 +379,11 @@ FblVal fbl_eval(FblBuild *b, const FblExpr *expr) {
             fbl_build_error(b, "E0111", expr->loc, "calls and expressions are nested too deeply");
         }
         return FBL_POISON;
+    }
+    if (b->work-- <= 0 && b->fuel >= 0) {
+        b->fuel = -1;
+        fbl_build_error(b, "E0111", expr->loc, "the program has more than %d expressions to evaluate at compile time",
+                        FBL_BUILD_WORK);
     }
     if (b->fuel < 0) {
         return FBL_POISON;

@@ -68,12 +68,15 @@ static FblVal hyper(Root *root, FblName name, double value, FblLoc loc) {
 }
 
 // The value that the recipe or a setting gives, evaluated in the recipe's frame.
-static FblVal given_value(Root *root, FblGiven *given, FblFrame *frame) {
+static FblVal given_value(Root *root, FblGiven *given, bool word, FblFrame *frame) {
     FblBuild *b = root->b;
+    given->used = true;
+    if (word && given->from_setting && given->expr->kind == FBL_EXPR_NAME) { // --set loss.kind=focal
+        return fbl_val_string(given->expr->name);
+    }
     b->frame = frame->caller;
     FblVal value = fbl_eval(b, given->expr);
     b->frame = frame;
-    given->used = true;
     return value;
 }
 
@@ -184,7 +187,7 @@ static FblVal plain_param(Root *root, const FblParamNode *param, bool axis_param
     FblVal value = FBL_ABSENT;
     if (given != NULL) {
         *loc = given->expr->loc;
-        value = given_value(root, given, frame);
+        value = given_value(root, given, fixed && fbl_type_class(b, param->type) == FBL_TYPE_STRING, frame);
         if (value.kind == FBL_VAL_POISON) {
             return value;
         }
@@ -447,6 +450,7 @@ static FblBuild *begin(FblProgram *program, const FblBuildOptions *options, FblF
     b->options = options != NULL ? options : &none;
     b->symbolic = b->options->symbolic;
     b->fuel = FBL_BUILD_FUEL;
+    b->work = FBL_BUILD_WORK;
     b->module = FBL_NEW(program->arena, FblModule);
     b->module->ctx = program->ctx;
     FblRecipe *recipe = &b->module->recipe;

@@ -138,16 +138,44 @@ static FblGivens *argument_list(FblBuild *b, const char *prefix, FblRecipeExprs 
     return strcmp(prefix, "optimizer") == 0 ? &out->optimizer_args : NULL;
 }
 
+// A place on disk is given as it is, without quotes: `--set dataset.dir=some/folder`.
+static bool is_place(const char *key) {
+    static const char *const keys[] = {"dataset.dir", "dataset.root", "dataset.train", "dataset.test"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (strcmp(keys[i], key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static FblExpr *place(FblBuild *b, uint32_t file, const char *text) {
+    FblExpr *expr = FBL_NEW(b->arena, FblExpr);
+    FblStringPart part = {.loc = {file, 0, (uint32_t)strlen(text)}, .text = fbl_intern(b->ctx, text)};
+    expr->kind = FBL_EXPR_STRING;
+    expr->loc = part.loc;
+    expr->depth = 1;
+    FBL_PUSH(b->arena, expr->string.items, expr->string.count, expr->string.capacity, part);
+    return expr;
+}
+
 static bool read_setting(FblBuild *b, const FblSetting *setting, FblRecipeExprs *out) {
-    const char *label = fbl_arena_printf(b->arena, "--set %s", setting->key);
-    uint32_t file = fbl_source_add(b->ctx, label, setting->value, strlen(setting->value));
-    FblExpr *value;
-    if (fbl_parse_expression(b->ctx, file, &value) != FBL_OK) {
+    size_t length = strlen(setting->value);
+    if (length > 4096) {
+        fbl_build_error(b, "E0174", FBL_NO_LOC, "the value of --set %s is longer than 4096 bytes", setting->key);
         return false;
     }
+    const char *label = fbl_arena_printf(b->arena, "--set %s", setting->key);
+    uint32_t file = fbl_source_add(b->ctx, label, setting->value, length);
+    FblExpr *value = NULL;
     const char *key = setting->key;
     if (strncmp(key, "train.", 6) == 0) {
         key += 6;
+    }
+    if (is_place(key) && setting->value[0] != '"') {
+        value = place(b, file, setting->value);
+    } else if (fbl_parse_expression(b->ctx, file, &value) != FBL_OK) {
+        return false;
     }
     const char *dot = strchr(key, '.');
     if (dot != NULL) {

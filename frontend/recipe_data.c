@@ -60,6 +60,9 @@ static const DataCall *find_call(const char *group, const char *name) {
 
 static bool from_value(FblBuild *b, FblVal v, FblLoc loc, FblValue *out) {
     *out = (FblValue){.loc = loc};
+    if (fbl_build_exhausted(b, loc)) {
+        return false;
+    }
     switch (v.kind) {
     case FBL_VAL_BOOL:
         out->kind = FBL_VALUE_BOOL;

@@ -22,6 +22,8 @@ typedef struct FblSymbol {
     bool *axis_params; // per parameter: it is used where an axis is expected (fbl_axis_params)
     int state;         // axis_params: 0 not begun, 1 in work, 2 done
     int folding;       // const: 1 while it is evaluated
+    const void *value_of; // const: the graph in whose build `value` was computed, or NULL
+    struct FblVal *value;
 } FblSymbol;
 
 typedef struct FblSymbols {
@@ -197,6 +199,7 @@ typedef struct FblBuild {
     bool second_pass; // the second half of mixup: states are read again, not updated
     bool free_inputs; // inputs that nothing offers become inputs of the graph
     int64_t fuel;     // statements and loop turns left
+    int64_t work;     // expressions left
     int depth;        // of the C recursion
     uint32_t streams; // random sites so far
     FblAxisEntry *axes; // extents known from outside (class, batch, settings)
@@ -216,6 +219,7 @@ typedef struct FblBuild {
 } FblBuild;
 
 #define FBL_BUILD_FUEL 400000
+#define FBL_BUILD_WORK 5000000
 #define FBL_BUILD_DEPTH 1200
 
 // ------------------------------------------------------------------------------------ places and errors (sema_scope.c)

@@ -6,11 +6,26 @@
 
 #include "ir/plan.h"
 
+// Why a value goes through memory instead of being computed where it is used; for `fblc explain`.
+typedef struct FblFuseNote {
+    FblName function;          // "train", ...
+    const char *producer;      // "conv2d at resnet_cifar.fbl:12"
+    const char *consumer;
+    const char *reason;
+    int64_t bytes;             // of the value
+} FblFuseNote;
+
+typedef struct FblLowerReport {
+    FblFuseNote *notes;
+    size_t note_count, note_capacity;
+} FblLowerReport;
+
 typedef struct FblLowerOptions {
     int32_t vector_bytes; // of the target: 64, 32 or 16
     bool fuse;            // false: one kernel a node (for tests that isolate ops)
     bool block_layouts;   // false: every tensor row-major in its type's axis order
     bool with_train, with_eval, with_optimizer;
+    FblLowerReport *report; // NULL, or where fusion notes are added
 } FblLowerOptions;
 
 FblStatus fbl_lower_module(FblModule *module, const FblLowerOptions *options, FblPlan **out_plan);

@@ -1,0 +1,284 @@
+#include <inttypes.h>
+
+#include "passes/lower_internal.h"
+#include "passes/rebuild.h"
+
+// A reduction of at least this many elements to few results is done in two steps, the first of them parallel.
+#define LONG_REDUCTION 16384
+#define FEW_RESULTS 2048
+#define LONG_AXIS 65536
+
+typedef struct Prepare {
+    FblGraph *from, *to;
+    FblNodeId *map;
+    FblNodeId *relu_of; // per node of `to`: the relu of it, or FBL_NO_NODE
+    size_t relu_capacity;
+    const FblLowerOptions *options;
+} Prepare;
+
+static FblStatus check(FblContext *ctx, const FblNode *node) {
+    int64_t elements = fbl_type_elements(&node->type);
+    if (elements < 0) {
+        for (int i = 0; i < node->type.rank; i++) {
+            if (node->type.axes[i].extent < 0) {
+                FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0401", node->loc, "the extent of `%s` must be known to compile",
+                                         node->type.axes[i].name);
+                fbl_diag_hint(ctx, diag, "give it with --set %s=N or a dataset", node->type.axes[i].name);
+                return FBL_USER;
+            }
+        }
+    }
+    if (elements < 0 || elements > INT32_MAX) {
+        return fbl_error(ctx, "E0402", node->loc, "a tensor of type %s is too large to compile",
+                         fbl_type_string(ctx, &node->type));
+    }
+    return FBL_OK;
+}
+
+static FblNodeId reduce(FblGraph *to, const FblNode *like, FblNodeId x, const FblName *axes, int32_t count) {
+    FblAttr attr = {.name_count = count};
+    for (int32_t i = 0; i < count; i++) {
+        attr.names[i] = axes[i];
+    }
+    FblNodeId id = fbl_graph_add(to, like->op, &x, 1, &attr, NULL, like->loc);
+    if (id != FBL_NO_NODE) {
+        to->nodes[id].path = like->path;
+        to->nodes[id].origin = FBL_NO_NODE;
+    }
+    return id;
+}
+
+// One long axis as two; the inner one near the square root of the extent, FBL_NO_NODE without a useful divisor.
+static FblNodeId split_axis(FblGraph *to, const FblNode *like, FblNodeId x, FblName axis, FblName out_names[2]) {
+    FblType type = to->nodes[x].type;
+    int at = fbl_type_find(&type, axis);
+    int64_t extent = type.axes[at].extent;
+    int64_t inner = 0;
+    for (int64_t d = 256; d <= 16384 && d * 16 <= extent; d++) {
+        if (extent % d == 0) {
+            inner = d;
+        }
+    }
+    if (inner == 0 || type.rank == FBL_MAX_RANK) {
+        return FBL_NO_NODE;
+    }
+    out_names[0] = fbl_intern(to->ctx, fbl_arena_printf(fbl_context_arena(to->ctx), "%s.outer", axis));
+    out_names[1] = fbl_intern(to->ctx, fbl_arena_printf(fbl_context_arena(to->ctx), "%s.inner", axis));
+    if (fbl_type_find(&type, out_names[0]) >= 0 || fbl_type_find(&type, out_names[1]) >= 0) {
+        return FBL_NO_NODE;
+    }
+    FblType given = type;
+    given.axes[at] = (FblAxis){out_names[0], extent / inner};
+    fbl_type_add_axis(&given, out_names[1], inner);
+    for (int i = given.rank - 1; i > at + 1; i--) {
+        FblAxis swap = given.axes[i];
+        given.axes[i] = given.axes[i - 1];
+        given.axes[i - 1] = swap;
+    }
+    FblAttr attr = {.name_count = 3, .split = 1};
+    attr.names[0] = axis;
+    attr.names[1] = out_names[0];
+    attr.names[2] = out_names[1];
+    return fbl_graph_add(to, FBL_OP_SPLIT, &x, 1, &attr, &given, like->loc);
+}
+
+// sum, max and min over many elements with few results: first over all reduced axes but the outermost, then over that. The
+// order of summation depends on shapes alone.
+static FblNodeId two_step_reduction(Prepare *p, const FblNode *node) {
+    FblNodeId x = p->map[node->inputs[0]];
+    const FblType *type = &p->to->nodes[x].type;
+    if (node->op == FBL_OP_ARGMAX || fbl_type_elements(type) < LONG_REDUCTION ||
+        fbl_type_elements(&node->type) > FEW_RESULTS) {
+        return FBL_NO_NODE;
+    }
+    FblName rest[FBL_MAX_RANK];
+    int32_t count = 0;
+    FblName last = NULL;
+    for (int i = 0; i < type->rank; i++) {
+        for (int32_t j = 0; j < node->attr.name_count; j++) {
+            if (node->attr.names[j] == type->axes[i].name) {
+                if (last == NULL && type->axes[i].extent > 1) {
+                    last = type->axes[i].name;
+                } else {
+                    rest[count++] = type->axes[i].name;
+                }
+            }
+        }
+    }
+    // An image's batch is its outermost axis whatever order the type has.
+    for (size_t id = 0; id < p->from->count && last != NULL; id++) {
+        const FblNode *conv = &p->from->nodes[id];
+        if (fbl_op_info(conv->op)->attr == FBL_ATTR_CONV) {
+            for (int32_t j = 0; j < count; j++) {
+                if (rest[j] == conv->attr.names[0]) {
+                    FblName swap = rest[j];
+                    rest[j] = last;
+                    last = swap;
+                }
+            }
+            break;
+        }
+    }
+    if (last == NULL) {
+        return FBL_NO_NODE;
+    }
+    if (count == 0) {
+        FblName names[2];
+        if (type->axes[fbl_type_find(type, last)].extent < LONG_AXIS) {
+            return FBL_NO_NODE;
+        }
+        x = split_axis(p->to, node, x, last, names);
+        if (x == FBL_NO_NODE) {
+            return x;
+        }
+        rest[count++] = names[1];
+        last = names[0];
+    }
+    FblNodeId part = reduce(p->to, node, x, rest, count);
+    return part == FBL_NO_NODE ? part : reduce(p->to, node, part, &last, 1);
+}
+
+static bool is_zero(const FblGraph *graph, FblNodeId id) {
+    const FblNode *node = &graph->nodes[id];
+    while (node->op == FBL_OP_BROADCAST || node->op == FBL_OP_STOP_GRADIENT) {
+        node = &graph->nodes[node->inputs[0]];
+    }
+    return node->op == FBL_OP_CONST && node->attr.value == 0;
+}
+
+// relu(x) = select(x <= 0, 0, x) has the sign of x: a later `x <= 0` (the mask of its gradient) can read relu(x), which is
+// kept anyway, so that x need not be.
+static FblNodeId mask_of_relu(Prepare *p, const FblNode *node) {
+    FblNodeId x = p->map[node->inputs[0]];
+    if (node->op != FBL_OP_LE || !is_zero(p->to, p->map[node->inputs[1]]) || p->relu_of[x] == FBL_NO_NODE ||
+        !fbl_type_equal(&p->to->nodes[x].type, &p->to->nodes[p->relu_of[x]].type)) {
+        return FBL_NO_NODE;
+    }
+    return fbl_graph_binary(p->to, FBL_OP_LE, p->relu_of[x], p->map[node->inputs[1]], node->loc);
+}
+
+static void note_relu(Prepare *p, FblNodeId id) {
+    const FblNode *node = &p->to->nodes[id];
+    if (node->op != FBL_OP_SELECT || !is_zero(p->to, node->inputs[1])) {
+        return;
+    }
+    const FblNode *condition = &p->to->nodes[node->inputs[0]];
+    if (condition->op == FBL_OP_LE && condition->inputs[0] == node->inputs[2] &&
+        is_zero(p->to, condition->inputs[1])) {
+        p->relu_of[node->inputs[2]] = id;
+    }
+}
+
+// A use of a relu's condition by another node is a use of the same test on the relu's result.
+static FblNodeId through_relu(Prepare *p, FblNodeId operand) {
+    const FblNode *node = &p->to->nodes[operand];
+    if (node->op != FBL_OP_LE || !is_zero(p->to, node->inputs[1])) {
+        return operand;
+    }
+    FblNodeId relu = p->relu_of[node->inputs[0]];
+    if (relu == FBL_NO_NODE || !fbl_type_equal(&p->to->nodes[node->inputs[0]].type, &p->to->nodes[relu].type)) {
+        return operand;
+    }
+    FblNodeId id = fbl_graph_binary(p->to, FBL_OP_LE, relu, node->inputs[1], node->loc);
+    return id == FBL_NO_NODE ? operand : id;
+}
+
+static void grow(Prepare *p) {
+    FblArena *arena = fbl_context_arena(p->to->ctx);
+    if (p->to->count + 8 <= p->relu_capacity) {
+        return;
+    }
+    size_t capacity = (p->to->count + 8) * 2;
+    FblNodeId *table = FBL_NEW_ARRAY(arena, FblNodeId, capacity);
+    for (size_t i = 0; i < capacity; i++) {
+        table[i] = i < p->relu_capacity ? p->relu_of[i] : FBL_NO_NODE;
+    }
+    p->relu_of = table;
+    p->relu_capacity = capacity;
+}
+
+static FblStatus copy_node(Prepare *p, FblNodeId id) {
+    const FblNode *node = &p->from->nodes[id];
+    FblNodeId new_id = FBL_NO_NODE;
+    grow(p);
+    if (p->options->fuse && fbl_op_info(node->op)->op_class == FBL_CLASS_REDUCE) {
+        new_id = two_step_reduction(p, node);
+    } else if (p->options->fuse && node->op == FBL_OP_LE) {
+        new_id = mask_of_relu(p, node);
+    }
+    if (new_id == FBL_NO_NODE) {
+        FblNodeId small[8];
+        FblNodeId *inputs = small;
+        if (node->input_count > 8) {
+            inputs = FBL_NEW_ARRAY(fbl_context_arena(p->to->ctx), FblNodeId, node->input_count);
+        }
+        for (int32_t i = 0; i < node->input_count; i++) {
+            inputs[i] = p->map[node->inputs[i]];
+            if (p->options->fuse && node->op == FBL_OP_SELECT && i == 0) {
+                inputs[i] = through_relu(p, inputs[i]);
+            }
+            bool library = fbl_lower_is_library(node->op);
+            FblDtype want = node->op == FBL_OP_BETA || node->op == FBL_OP_CUMSUM ? node->type.dtype : FBL_I32;
+            if (library && p->to->nodes[inputs[i]].type.dtype != want &&
+                (node->op != FBL_OP_ARGSORT || p->to->nodes[inputs[i]].type.dtype == FBL_BOOL)) {
+                inputs[i] = fbl_graph_cast(p->to, inputs[i], want, node->loc);
+            }
+        }
+        new_id = fbl_rebuild_add(p->to, node, inputs, p->map);
+        if (new_id == FBL_NO_NODE) {
+            return FBL_INTERNAL;
+        }
+    }
+    p->map[id] = new_id;
+    grow(p);
+    note_relu(p, new_id);
+    return FBL_OK;
+}
+
+// Each root gets a node of its own that is computed, so that it can be stored in the root's place.
+static FblStatus copy_roots(Prepare *p) {
+    bool *claimed = FBL_NEW_ARRAY(fbl_context_arena(p->to->ctx), bool, p->to->count);
+    size_t count = p->to->count;
+    for (size_t i = 0; i < p->from->root_count; i++) {
+        const FblRoot *root = &p->from->roots[i];
+        FblNodeId id = p->map[root->node];
+        bool taken = (size_t)id < count && claimed[id];
+        if (taken || fbl_lower_is_leaf(p->to->nodes[id].op)) {
+            FblLoc loc = p->to->nodes[id].loc;
+            id = fbl_graph_unary(p->to, FBL_OP_STOP_GRADIENT, id, loc);
+            if (id == FBL_NO_NODE) {
+                return FBL_INTERNAL;
+            }
+        } else {
+            claimed[id] = true;
+        }
+        fbl_graph_root(p->to, root->kind, root->name, id);
+    }
+    return FBL_OK;
+}
+
+FblStatus fbl_lower_prepare(FblContext *ctx, const FblGraph *graph, const FblLowerOptions *options, FblGraph **out_graph) {
+    FblGraph copy = *graph; // rebuild helpers take a graph that they don't change
+    Prepare p = {.from = &copy, .to = fbl_rebuild_begin(graph), .options = options};
+    bool *live = fbl_graph_live(graph);
+    p.map = fbl_rebuild_map(graph);
+    for (size_t id = 0; id < graph->count; id++) {
+        if (live[id]) {
+            FBL_TRY(check(ctx, &graph->nodes[id]));
+            FBL_TRY(copy_node(&p, (FblNodeId)id));
+        }
+    }
+    FBL_TRY(copy_roots(&p));
+    // Rules may have left nodes behind that nothing uses.
+    bool *used = fbl_graph_live(p.to);
+    FblGraph *clean = fbl_rebuild_begin(p.to);
+    FblNodeId *map = fbl_rebuild_map(p.to);
+    for (size_t id = 0; id < p.to->count; id++) {
+        if (used[id] && fbl_rebuild_copy(clean, p.to, (FblNodeId)id, map) == FBL_NO_NODE) {
+            return FBL_INTERNAL;
+        }
+    }
+    FBL_TRY(fbl_rebuild_roots(clean, p.to, map));
+    *out_graph = clean;
+    return FBL_OK;
+}

@@ -21,22 +21,45 @@ typedef struct Checker {
     double base; // the loss itself
 } Checker;
 
-// The part of the train graph that the loss needs.
-static FblStatus loss_only(const FblModule *module, FblName loss_name, FblGraph **out_graph) {
-    FblGraph *to = fbl_rebuild_begin(module->train);
-    FblNodeId *map = fbl_rebuild_map(module->train);
-    for (size_t i = 0; i < module->train->count; i++) {
-        if (fbl_rebuild_copy(to, module->train, (FblNodeId)i, map) == FBL_NO_NODE) {
+static FblName stop_name(const FblGraph *graph, size_t node) {
+    return fbl_intern(graph->ctx, fbl_arena_printf(fbl_context_arena(graph->ctx), "stop_gradient.%zu", node));
+}
+
+// The part of `forward` that the loss needs. What stop_gradient holds back counts as a constant for the derivative, so the
+// differences must not move it: with `freeze`, each becomes an INPUT "stop_gradient.N"; without, an OUTPUT of that name.
+static FblStatus loss_only(const FblGraph *forward, FblName loss_name, bool freeze, FblGraph **out_graph) {
+    FblGraph *to = fbl_rebuild_begin(forward);
+    FblNodeId *map = fbl_rebuild_map(forward);
+    for (size_t i = 0; i < forward->count; i++) {
+        const FblNode *node = &forward->nodes[i];
+        if (node->op == FBL_OP_STOP_GRADIENT && freeze) {
+            map[i] = fbl_graph_leaf(to, FBL_OP_INPUT, stop_name(forward, i), &node->type, node->loc);
+        } else if (fbl_rebuild_copy(to, forward, (FblNodeId)i, map) == FBL_NO_NODE) {
             return FBL_INTERNAL;
         }
+        if (node->op == FBL_OP_STOP_GRADIENT && !freeze) {
+            fbl_graph_root(to, FBL_ROOT_OUTPUT, stop_name(forward, i), map[i]);
+        }
     }
-    for (size_t i = 0; i < module->train->root_count; i++) {
-        const FblRoot *root = &module->train->roots[i];
+    for (size_t i = 0; i < forward->root_count; i++) {
+        const FblRoot *root = &forward->roots[i];
         if (root->kind == FBL_ROOT_OUTPUT && root->name == loss_name) {
             fbl_graph_root(to, FBL_ROOT_OUTPUT, loss_name, map[root->node]);
         }
     }
     return fbl_graph_dce(to, out_graph);
+}
+
+// Moves the results of running `graph` to the leaves.
+static FblStatus run_into_leaves(Checker *c, const FblGraph *graph) {
+    FblBindings results = {0};
+    FblStatus status = fbl_interp_run(graph, &c->leaves, &c->interp, &results);
+    for (size_t i = 0; i < results.count && status == FBL_OK; i++) {
+        status = fbl_bindings_set(&c->leaves, results.items[i].name, results.items[i].tensor);
+        results.items[i].tensor.data = NULL; // the leaves have taken it over, or freed it
+    }
+    fbl_bindings_free(&results);
+    return status;
 }
 
 static FblStatus evaluate(Checker *c, double *out_loss) {
@@ -147,12 +170,27 @@ static FblStatus copy_bindings(const FblBindings *from, FblBindings *to) {
     return FBL_OK;
 }
 
-static FblStatus check_all(Checker *c, const FblBindings *leaves, FblGradCheckResult **out_results,
-                           size_t *out_count) {
+// Runs the epoch graph and adds what it computes for the step ("hoist.N") to the leaves.
+static FblStatus fill_hoisted(Checker *c) {
+    const FblGraph *epoch = c->module->epoch;
+    if (epoch == NULL) {
+        return FBL_OK;
+    }
+    FBL_TRY(fbl_gradcheck_fill(c->module, epoch, c->options->seed, &c->leaves));
+    return run_into_leaves(c, epoch);
+}
+
+static FblStatus check_all(Checker *c, const FblGraph *forward, const FblBindings *leaves,
+                           FblGradCheckResult **out_results, size_t *out_count) {
     const FblGraph *train = c->module->train;
-    FBL_TRY(loss_only(c->module, c->loss_name, &c->loss));
+    FblGraph *stops = NULL;
+    FBL_TRY(loss_only(forward, c->loss_name, false, &stops));
+    FBL_TRY(loss_only(forward, c->loss_name, true, &c->loss));
     FBL_TRY(copy_bindings(leaves, &c->leaves));
+    FBL_TRY(fill_hoisted(c));
     FBL_TRY(fbl_gradcheck_fill(c->module, train, c->options->seed, &c->leaves));
+    FBL_TRY(fbl_gradcheck_fill(c->module, forward, c->options->seed, &c->leaves));
+    FBL_TRY(run_into_leaves(c, stops));
     FBL_TRY(evaluate(c, &c->base));
     FBL_TRY(fbl_interp_run(train, &c->leaves, &c->interp, &c->analytic));
     *out_results = FBL_NEW_ARRAY(fbl_context_arena(c->module->ctx), FblGradCheckResult, train->root_count + 1);
@@ -164,8 +202,8 @@ static FblStatus check_all(Checker *c, const FblBindings *leaves, FblGradCheckRe
     return FBL_OK;
 }
 
-FblStatus fbl_gradcheck(const FblModule *module, const FblBindings *leaves, const FblGradCheckOptions *options,
-                        FblGradCheckResult **out_results, size_t *out_count) {
+FblStatus fbl_gradcheck(const FblModule *module, const FblGraph *forward, const FblBindings *leaves,
+                        const FblGradCheckOptions *options, FblGradCheckResult **out_results, size_t *out_count) {
     *out_count = 0;
     if (module->train == NULL) {
         return fbl_error(module->ctx, "E0303", FBL_NO_LOC, "the program has no loss to differentiate");
@@ -174,7 +212,7 @@ FblStatus fbl_gradcheck(const FblModule *module, const FblBindings *leaves, cons
                  .options = options,
                  .interp = {.seed = options->seed, .step = 3},
                  .loss_name = fbl_intern(module->ctx, "loss")};
-    FblStatus status = check_all(&c, leaves, out_results, out_count);
+    FblStatus status = check_all(&c, forward != NULL ? forward : module->train, leaves, out_results, out_count);
     fbl_bindings_free(&c.leaves);
     fbl_bindings_free(&c.analytic);
     return status;

@@ -26,10 +26,12 @@ typedef struct FblGradCheckResult {
     bool ok;
 } FblGradCheckResult;
 
-// Checks every GRAD root of module->train, which has been differentiated. Leaves that `leaves` (may be NULL) lacks get made-up
+// Checks every GRAD root of module->train, which has been differentiated and perhaps simplified, against differences of the
+// OUTPUT "loss" of `forward`: the train graph as it was before the passes, whose stop_gradient nodes say what the
+// differences must hold fixed. NULL: module->train itself, right when nothing is behind a stop_gradient. Leaves that `leaves` (may be NULL) lacks get made-up
 // values: see fbl_gradcheck_fill. FBL_OK whether or not the derivatives agree: look at the results.
-FblStatus fbl_gradcheck(const FblModule *module, const FblBindings *leaves, const FblGradCheckOptions *options,
-                        FblGradCheckResult **out_results, size_t *out_count);
+FblStatus fbl_gradcheck(const FblModule *module, const FblGraph *forward, const FblBindings *leaves,
+                        const FblGradCheckOptions *options, FblGradCheckResult **out_results, size_t *out_count);
 
 // Values for every leaf of `graph` that *bindings lacks: labels at random; class counts falling from 5000 to 50; the trainer's scalars
 // in mid-training; hyper-parameters their own; parameters and states their initial values (parameters that start constant

@@ -165,7 +165,7 @@ static FblNodeId apply_rules(FblRewrite *rw, const FblNode *node) {
     return FBL_NO_NODE;
 }
 
-FblNodeId fbl_make(FblRewrite *rw, FblOp op, const FblNodeId *inputs, int32_t count, const FblAttr *attr,
+FblNodeId fbl_rw_add(FblRewrite *rw, FblOp op, const FblNodeId *inputs, int32_t count, const FblAttr *attr,
                    const FblType *given) {
     size_t mark = rw->to->count;
     FblType given_copy = given != NULL ? *given : (FblType){0};
@@ -200,23 +200,23 @@ FblNodeId fbl_make(FblRewrite *rw, FblOp op, const FblNodeId *inputs, int32_t co
     return id;
 }
 
-FblNodeId fbl_make_unary(FblRewrite *rw, FblOp op, FblNodeId x) { return fbl_make(rw, op, &x, 1, NULL, NULL); }
+FblNodeId fbl_rw_unary(FblRewrite *rw, FblOp op, FblNodeId x) { return fbl_rw_add(rw, op, &x, 1, NULL, NULL); }
 
-FblNodeId fbl_make_binary(FblRewrite *rw, FblOp op, FblNodeId a, FblNodeId b) {
-    return fbl_make(rw, op, (FblNodeId[]){a, b}, 2, NULL, NULL);
+FblNodeId fbl_rw_binary(FblRewrite *rw, FblOp op, FblNodeId a, FblNodeId b) {
+    return fbl_rw_add(rw, op, (FblNodeId[]){a, b}, 2, NULL, NULL);
 }
 
-FblNodeId fbl_make_const(FblRewrite *rw, FblDtype dtype, double value) {
+FblNodeId fbl_rw_const(FblRewrite *rw, FblDtype dtype, double value) {
     FblAttr attr = {.value = value};
     FblType type = fbl_type_scalar(dtype);
-    return fbl_make(rw, FBL_OP_CONST, NULL, 0, &attr, &type);
+    return fbl_rw_add(rw, FBL_OP_CONST, NULL, 0, &attr, &type);
 }
 
-FblNodeId fbl_make_as(FblRewrite *rw, FblNodeId x, const FblType *type) {
+FblNodeId fbl_rw_as(FblRewrite *rw, FblNodeId x, const FblType *type) {
     if (x == FBL_NO_NODE || fbl_type_equal(fbl_graph_type(rw->to, x), type)) {
         return x;
     }
-    return fbl_make(rw, FBL_OP_BROADCAST, &x, 1, NULL, type);
+    return fbl_rw_add(rw, FBL_OP_BROADCAST, &x, 1, NULL, type);
 }
 
 bool fbl_is_const(const FblRewrite *rw, FblNodeId id, double *out_value) {
@@ -263,7 +263,7 @@ static FblStatus one_round(const FblGraph *from, const FblRewriteOptions *option
         rw.loc = node->loc;
         rw.path = node->path;
         rw.origin = node->origin == FBL_NO_NODE ? FBL_NO_NODE : map[node->origin];
-        map[i] = fbl_make(&rw, node->op, inputs, node->input_count, &node->attr,
+        map[i] = fbl_rw_add(&rw, node->op, inputs, node->input_count, &node->attr,
                           fbl_op_type_given(node->op) ? &node->type : NULL);
         if (map[i] == FBL_NO_NODE) {
             return FBL_INTERNAL;

@@ -43,20 +43,20 @@ FblStatus fbl_rewrite(const FblGraph *graph, const FblRewriteOptions *options, F
 
 typedef struct FblRewrite FblRewrite;
 
-// The graph being built; `node` operands and fbl_make_* results are ids in it.
+// The graph being built; `node` operands and fbl_rw_* results are ids in it.
 const FblNode *fbl_rewrite_node(const FblRewrite *rw, FblNodeId id);
 FblContext *fbl_rewrite_context(const FblRewrite *rw);
 bool fbl_rewrite_keeps_stop_gradient(const FblRewrite *rw);
 
 // Adds a simplified node at the place of the node being rewritten. A combination whose types do not fit gives FBL_NO_NODE
-// without a diagnostic only where `fbl_make_fits` was asked first.
-FblNodeId fbl_make(FblRewrite *rw, FblOp op, const FblNodeId *inputs, int32_t count, const FblAttr *attr,
+// without a diagnostic only where the caller asked fbl_infer first.
+FblNodeId fbl_rw_add(FblRewrite *rw, FblOp op, const FblNodeId *inputs, int32_t count, const FblAttr *attr,
                    const FblType *given);
-FblNodeId fbl_make_unary(FblRewrite *rw, FblOp op, FblNodeId x);
-FblNodeId fbl_make_binary(FblRewrite *rw, FblOp op, FblNodeId a, FblNodeId b);
-FblNodeId fbl_make_const(FblRewrite *rw, FblDtype dtype, double value);
+FblNodeId fbl_rw_unary(FblRewrite *rw, FblOp op, FblNodeId x);
+FblNodeId fbl_rw_binary(FblRewrite *rw, FblOp op, FblNodeId a, FblNodeId b);
+FblNodeId fbl_rw_const(FblRewrite *rw, FblDtype dtype, double value);
 // x itself when it has this type, else its broadcast.
-FblNodeId fbl_make_as(FblRewrite *rw, FblNodeId x, const FblType *type);
+FblNodeId fbl_rw_as(FblRewrite *rw, FblNodeId x, const FblType *type);
 
 // The value of `id` if it is a scalar constant; a splat also looks behind broadcasts.
 bool fbl_is_const(const FblRewrite *rw, FblNodeId id, double *out_value);

@@ -33,7 +33,7 @@ FblNodeId fbl_rule_fold(FblRewrite *rw, const FblNode *node) {
     // What is not finite stays visible as the operation that made it. Integers wrap nowhere.
     bool fits = node->type.dtype == FBL_F32 ? isfinite((float)value)
                                             : value >= INT32_MIN && value <= INT32_MAX && value == floor(value);
-    return fits ? fbl_make_const(rw, node->type.dtype, value) : FBL_NO_NODE;
+    return fits ? fbl_rw_const(rw, node->type.dtype, value) : FBL_NO_NODE;
 }
 
 // The operands with one level of broadcast taken off.
@@ -70,8 +70,8 @@ FblNodeId fbl_rule_pull_broadcast(FblRewrite *rw, const FblNode *node) {
     }
     FblType scalar = fbl_type_scalar(node->type.dtype);
     FblNodeId small =
-        fbl_make(rw, node->op, inner, node->input_count, &node->attr, node->op == FBL_OP_CAST ? &scalar : NULL);
-    return fbl_make_as(rw, small, &node->type);
+        fbl_rw_add(rw, node->op, inner, node->input_count, &node->attr, node->op == FBL_OP_CAST ? &scalar : NULL);
+    return fbl_rw_as(rw, small, &node->type);
 }
 
 // Whether op over these operands has exactly the type of `node`.
@@ -100,12 +100,12 @@ FblNodeId fbl_rule_absorb_broadcast(FblRewrite *rw, const FblNode *node) {
             inputs[j] = j == k ? in->inputs[0] : node->inputs[j];
         }
         if (type_stays(rw, node, inputs)) {
-            return fbl_make(rw, node->op, inputs, node->input_count, NULL, NULL);
+            return fbl_rw_add(rw, node->op, inputs, node->input_count, NULL, NULL);
         }
         if (node->op == FBL_OP_ADD || node->op == FBL_OP_MUL) { // the other order may keep the order of the axes
             FblNodeId swapped[2] = {inputs[1], inputs[0]};
             if (type_stays(rw, node, swapped)) {
-                return fbl_make(rw, node->op, swapped, 2, NULL, NULL);
+                return fbl_rw_add(rw, node->op, swapped, 2, NULL, NULL);
             }
         }
     }
@@ -150,7 +150,7 @@ FblNodeId fbl_rule_add_zero(FblRewrite *rw, const FblNode *node) {
         FblNodeId other = node->inputs[1 - k];
         if (fbl_is_splat(rw, node->inputs[k], &value) && value == 0 &&
             (is_negative_zero(value) || never_negative_zero(rw, other, 4))) {
-            return fbl_make_as(rw, other, &node->type);
+            return fbl_rw_as(rw, other, &node->type);
         }
     }
     return FBL_NO_NODE;
@@ -160,17 +160,17 @@ FblNodeId fbl_rule_add_same(FblRewrite *rw, const FblNode *node) {
     if (node->inputs[0] != node->inputs[1] || node->type.dtype != FBL_F32) {
         return FBL_NO_NODE;
     }
-    return fbl_make_binary(rw, FBL_OP_MUL, node->inputs[0], fbl_make_const(rw, FBL_F32, 2));
+    return fbl_rw_binary(rw, FBL_OP_MUL, node->inputs[0], fbl_rw_const(rw, FBL_F32, 2));
 }
 
 FblNodeId fbl_rule_add_neg(FblRewrite *rw, const FblNode *node) {
     const FblNode *second = operand(rw, node, 1, FBL_OP_NEG);
     if (second != NULL) {
-        return fbl_make_binary(rw, FBL_OP_SUB, node->inputs[0], second->inputs[0]);
+        return fbl_rw_binary(rw, FBL_OP_SUB, node->inputs[0], second->inputs[0]);
     }
     const FblNode *first = operand(rw, node, 0, FBL_OP_NEG);
     FblNodeId swapped[2] = {node->inputs[1], first != NULL ? first->inputs[0] : FBL_NO_NODE};
-    return first != NULL && type_stays(rw, node, swapped) ? fbl_make(rw, FBL_OP_SUB, swapped, 2, NULL, NULL)
+    return first != NULL && type_stays(rw, node, swapped) ? fbl_rw_add(rw, FBL_OP_SUB, swapped, 2, NULL, NULL)
                                                           : FBL_NO_NODE;
 }
 
@@ -178,12 +178,12 @@ FblNodeId fbl_rule_sub_zero(FblRewrite *rw, const FblNode *node) {
     double value;
     bool fires = fbl_is_splat(rw, node->inputs[1], &value) && value == 0 &&
                  (!is_negative_zero(value) || node->type.dtype != FBL_F32);
-    return fires ? fbl_make_as(rw, node->inputs[0], &node->type) : FBL_NO_NODE;
+    return fires ? fbl_rw_as(rw, node->inputs[0], &node->type) : FBL_NO_NODE;
 }
 
 FblNodeId fbl_rule_sub_neg(FblRewrite *rw, const FblNode *node) {
     const FblNode *second = operand(rw, node, 1, FBL_OP_NEG);
-    return second != NULL ? fbl_make_binary(rw, FBL_OP_ADD, node->inputs[0], second->inputs[0]) : FBL_NO_NODE;
+    return second != NULL ? fbl_rw_binary(rw, FBL_OP_ADD, node->inputs[0], second->inputs[0]) : FBL_NO_NODE;
 }
 
 // Products and quotients ---------------------------------------------------------------------------------------------------
@@ -200,12 +200,12 @@ static FblNodeId beside(const FblRewrite *rw, const FblNode *node, double wanted
 }
 
 FblNodeId fbl_rule_mul_one(FblRewrite *rw, const FblNode *node) {
-    return fbl_make_as(rw, beside(rw, node, 1), &node->type);
+    return fbl_rw_as(rw, beside(rw, node, 1), &node->type);
 }
 
 FblNodeId fbl_rule_mul_minus_one(FblRewrite *rw, const FblNode *node) {
     FblNodeId x = beside(rw, node, -1);
-    return x == FBL_NO_NODE ? x : fbl_make_as(rw, fbl_make_unary(rw, FBL_OP_NEG, x), &node->type);
+    return x == FBL_NO_NODE ? x : fbl_rw_as(rw, fbl_rw_unary(rw, FBL_OP_NEG, x), &node->type);
 }
 
 FblNodeId fbl_rule_mul_neg(FblRewrite *rw, const FblNode *node) {
@@ -213,13 +213,13 @@ FblNodeId fbl_rule_mul_neg(FblRewrite *rw, const FblNode *node) {
     const FblNode *second = operand(rw, node, 1, FBL_OP_NEG);
     double value;
     if (first != NULL && second != NULL) {
-        return fbl_make_binary(rw, FBL_OP_MUL, first->inputs[0], second->inputs[0]);
+        return fbl_rw_binary(rw, FBL_OP_MUL, first->inputs[0], second->inputs[0]);
     }
     if (first != NULL && node->type.dtype == FBL_F32 && fbl_is_const(rw, node->inputs[1], &value)) {
-        return fbl_make_binary(rw, FBL_OP_MUL, first->inputs[0], fbl_make_const(rw, FBL_F32, -value));
+        return fbl_rw_binary(rw, FBL_OP_MUL, first->inputs[0], fbl_rw_const(rw, FBL_F32, -value));
     }
     if (second != NULL && node->type.dtype == FBL_F32 && fbl_is_const(rw, node->inputs[0], &value)) {
-        return fbl_make_binary(rw, FBL_OP_MUL, fbl_make_const(rw, FBL_F32, -value), second->inputs[0]);
+        return fbl_rw_binary(rw, FBL_OP_MUL, fbl_rw_const(rw, FBL_F32, -value), second->inputs[0]);
     }
     return FBL_NO_NODE;
 }
@@ -227,7 +227,7 @@ FblNodeId fbl_rule_mul_neg(FblRewrite *rw, const FblNode *node) {
 FblNodeId fbl_rule_div_one(FblRewrite *rw, const FblNode *node) {
     double value;
     bool fires = fbl_is_splat(rw, node->inputs[1], &value) && value == 1;
-    return fires ? fbl_make_as(rw, node->inputs[0], &node->type) : FBL_NO_NODE;
+    return fires ? fbl_rw_as(rw, node->inputs[0], &node->type) : FBL_NO_NODE;
 }
 
 // The reciprocal of a power of two is exact, and so x / c and x * (1 / c) round the same number.
@@ -238,8 +238,8 @@ FblNodeId fbl_rule_div_power_of_two(FblRewrite *rw, const FblNode *node) {
         fabs(frexp(value, &exponent)) != 0.5 || exponent < -120 || exponent > 120 || value == 1) {
         return FBL_NO_NODE;
     }
-    FblNodeId factor = fbl_make_const(rw, FBL_F32, 1 / value);
-    return fbl_make_as(rw, fbl_make_binary(rw, FBL_OP_MUL, node->inputs[0], factor), &node->type);
+    FblNodeId factor = fbl_rw_const(rw, FBL_F32, 1 / value);
+    return fbl_rw_as(rw, fbl_rw_binary(rw, FBL_OP_MUL, node->inputs[0], factor), &node->type);
 }
 
 FblNodeId fbl_rule_neg_neg(FblRewrite *rw, const FblNode *node) {
@@ -256,8 +256,8 @@ FblNodeId fbl_rule_neg_scale(FblRewrite *rw, const FblNode *node) {
         double value;
         if (fbl_is_const(rw, in->inputs[k], &value)) {
             FblNodeId inputs[2] = {in->inputs[0], in->inputs[1]};
-            inputs[k] = fbl_make_const(rw, FBL_F32, -value);
-            return fbl_make(rw, FBL_OP_MUL, inputs, 2, NULL, NULL);
+            inputs[k] = fbl_rw_const(rw, FBL_F32, -value);
+            return fbl_rw_add(rw, FBL_OP_MUL, inputs, 2, NULL, NULL);
         }
     }
     return FBL_NO_NODE;
@@ -268,7 +268,7 @@ FblNodeId fbl_rule_abs_sign(FblRewrite *rw, const FblNode *node) {
     if (in->op == FBL_OP_ABS) {
         return node->inputs[0];
     }
-    return in->op == FBL_OP_NEG ? fbl_make_unary(rw, FBL_OP_ABS, in->inputs[0]) : FBL_NO_NODE;
+    return in->op == FBL_OP_NEG ? fbl_rw_unary(rw, FBL_OP_ABS, in->inputs[0]) : FBL_NO_NODE;
 }
 
 FblNodeId fbl_rule_floor_floor(FblRewrite *rw, const FblNode *node) {
@@ -289,23 +289,23 @@ FblNodeId fbl_rule_pow_small(FblRewrite *rw, const FblNode *node) {
     FblNodeId base = node->inputs[0];
     if (dtype_of(rw, base) != FBL_F32) {
         FblType f32 = fbl_type_scalar(FBL_F32);
-        base = fbl_make(rw, FBL_OP_CAST, &base, 1, NULL, &f32);
+        base = fbl_rw_add(rw, FBL_OP_CAST, &base, 1, NULL, &f32);
     }
     FblNodeId result = FBL_NO_NODE;
     for (int n = (int)fabs(exponent); n > 0; n /= 2) { // square and multiply
         if (n % 2 == 1) {
-            result = result == FBL_NO_NODE ? base : fbl_make_binary(rw, FBL_OP_MUL, result, base);
+            result = result == FBL_NO_NODE ? base : fbl_rw_binary(rw, FBL_OP_MUL, result, base);
         }
         if (n > 1) {
-            base = fbl_make_binary(rw, FBL_OP_MUL, base, base);
+            base = fbl_rw_binary(rw, FBL_OP_MUL, base, base);
         }
     }
     if (result == FBL_NO_NODE) {
-        result = fbl_make_const(rw, FBL_F32, 1);
+        result = fbl_rw_const(rw, FBL_F32, 1);
     } else if (exponent < 0) {
-        result = fbl_make_binary(rw, FBL_OP_DIV, fbl_make_const(rw, FBL_F32, 1), result);
+        result = fbl_rw_binary(rw, FBL_OP_DIV, fbl_rw_const(rw, FBL_F32, 1), result);
     }
-    return fbl_make_as(rw, result, &node->type);
+    return fbl_rw_as(rw, result, &node->type);
 }
 
 // Logic, selects, casts -----------------------------------------------------------------------------------------------------
@@ -316,9 +316,9 @@ FblNodeId fbl_rule_not_not(FblRewrite *rw, const FblNode *node) {
     case FBL_OP_NOT:
         return in->inputs[0];
     case FBL_OP_EQ: // false with a NaN, so its negation is the true of `!=`
-        return fbl_make_binary(rw, FBL_OP_NE, in->inputs[0], in->inputs[1]);
+        return fbl_rw_binary(rw, FBL_OP_NE, in->inputs[0], in->inputs[1]);
     case FBL_OP_NE:
-        return fbl_make_binary(rw, FBL_OP_EQ, in->inputs[0], in->inputs[1]);
+        return fbl_rw_binary(rw, FBL_OP_EQ, in->inputs[0], in->inputs[1]);
     default: // not (a < b) is no b <= a: with a NaN both are false
         return FBL_NO_NODE;
     }
@@ -334,7 +334,7 @@ FblNodeId fbl_rule_logic_const(FblRewrite *rw, const FblNode *node) {
         if (fbl_is_splat(rw, node->inputs[k], &value)) {
             FblNodeId other = node->inputs[1 - k];
             bool decides = (value != 0) != neutral;
-            return fbl_make_as(rw, decides ? fbl_make_const(rw, FBL_BOOL, value) : other, &node->type);
+            return fbl_rw_as(rw, decides ? fbl_rw_const(rw, FBL_BOOL, value) : other, &node->type);
         }
     }
     return FBL_NO_NODE;
@@ -344,9 +344,9 @@ FblNodeId fbl_rule_logic_const(FblRewrite *rw, const FblNode *node) {
 static FblNodeId branch_as(FblRewrite *rw, FblNodeId branch, const FblType *type) {
     FblType dtype = fbl_type_scalar(type->dtype);
     if (dtype_of(rw, branch) != type->dtype) {
-        branch = fbl_make(rw, FBL_OP_CAST, &branch, 1, NULL, &dtype);
+        branch = fbl_rw_add(rw, FBL_OP_CAST, &branch, 1, NULL, &dtype);
     }
-    return fbl_make_as(rw, branch, type);
+    return fbl_rw_as(rw, branch, type);
 }
 
 FblNodeId fbl_rule_select_const(FblRewrite *rw, const FblNode *node) {
@@ -370,7 +370,7 @@ FblNodeId fbl_rule_select_same(FblRewrite *rw, const FblNode *node) {
 FblNodeId fbl_rule_select_not(FblRewrite *rw, const FblNode *node) {
     const FblNode *in = operand(rw, node, 0, FBL_OP_NOT);
     FblNodeId inputs[3] = {in != NULL ? in->inputs[0] : FBL_NO_NODE, node->inputs[2], node->inputs[1]};
-    return in != NULL && type_stays(rw, node, inputs) ? fbl_make(rw, FBL_OP_SELECT, inputs, 3, NULL, NULL)
+    return in != NULL && type_stays(rw, node, inputs) ? fbl_rw_add(rw, FBL_OP_SELECT, inputs, 3, NULL, NULL)
                                                       : FBL_NO_NODE;
 }
 
@@ -380,7 +380,7 @@ FblNodeId fbl_rule_select_nested(FblRewrite *rw, const FblNode *node) {
         if (in != NULL && in->inputs[0] == node->inputs[0]) {
             FblNodeId inputs[3] = {node->inputs[0], node->inputs[1], node->inputs[2]};
             inputs[k] = in->inputs[k];
-            return type_stays(rw, node, inputs) ? fbl_make(rw, FBL_OP_SELECT, inputs, 3, NULL, NULL) : FBL_NO_NODE;
+            return type_stays(rw, node, inputs) ? fbl_rw_add(rw, FBL_OP_SELECT, inputs, 3, NULL, NULL) : FBL_NO_NODE;
         }
     }
     return FBL_NO_NODE;
@@ -400,7 +400,7 @@ FblNodeId fbl_rule_cast_chain(FblRewrite *rw, const FblNode *node) {
     if (from != FBL_BOOL && from != in->type.dtype) {
         return FBL_NO_NODE;
     }
-    return fbl_make(rw, FBL_OP_CAST, in->inputs, 1, NULL, &node->type);
+    return fbl_rw_add(rw, FBL_OP_CAST, in->inputs, 1, NULL, &node->type);
 }
 
 FblNodeId fbl_rule_stop_gradient_after(FblRewrite *rw, const FblNode *node) {
@@ -414,5 +414,5 @@ FblNodeId fbl_rule_broadcast_same(FblRewrite *rw, const FblNode *node) {
 
 FblNodeId fbl_rule_broadcast_chain(FblRewrite *rw, const FblNode *node) {
     const FblNode *in = operand(rw, node, 0, FBL_OP_BROADCAST);
-    return in != NULL ? fbl_make_as(rw, in->inputs[0], &node->type) : FBL_NO_NODE;
+    return in != NULL ? fbl_rw_as(rw, in->inputs[0], &node->type) : FBL_NO_NODE;
 }

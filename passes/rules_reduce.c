@@ -8,7 +8,7 @@ static FblNodeId reduce(FblRewrite *rw, FblOp op, FblNodeId x, const FblName *na
     for (int32_t i = 0; i < count; i++) {
         attr.names[i] = names[i];
     }
-    return count == 0 ? x : fbl_make(rw, op, &x, 1, &attr, NULL);
+    return count == 0 ? x : fbl_rw_add(rw, op, &x, 1, &attr, NULL);
 }
 
 FblNodeId fbl_rule_reduce_nothing(FblRewrite *rw, const FblNode *node) {
@@ -46,8 +46,8 @@ FblNodeId fbl_rule_sum_broadcast(FblRewrite *rw, const FblNode *node) {
         return FBL_NO_NODE;
     }
     FblNodeId value = reduce(rw, FBL_OP_SUM, in->inputs[0], kept.names, kept.name_count);
-    FblNodeId count = fbl_make_const(rw, node->type.dtype, (double)repeats);
-    return fbl_make_as(rw, fbl_make_binary(rw, FBL_OP_MUL, value, count), &node->type);
+    FblNodeId count = fbl_rw_const(rw, node->type.dtype, (double)repeats);
+    return fbl_rw_as(rw, fbl_rw_binary(rw, FBL_OP_MUL, value, count), &node->type);
 }
 
 FblNodeId fbl_rule_extremum_broadcast(FblRewrite *rw, const FblNode *node) {
@@ -57,7 +57,7 @@ FblNodeId fbl_rule_extremum_broadcast(FblRewrite *rw, const FblNode *node) {
     if (in->op != FBL_OP_BROADCAST || in->type.dtype == FBL_BOOL || !part_axes(rw, node, in, &kept, &repeats)) {
         return FBL_NO_NODE;
     }
-    return fbl_make_as(rw, reduce(rw, node->op, in->inputs[0], kept.names, kept.name_count), &node->type);
+    return fbl_rw_as(rw, reduce(rw, node->op, in->inputs[0], kept.names, kept.name_count), &node->type);
 }
 
 FblNodeId fbl_rule_reduce_chain(FblRewrite *rw, const FblNode *node) {
@@ -81,7 +81,7 @@ FblNodeId fbl_rule_sum_neg(FblRewrite *rw, const FblNode *node) {
     if (in->op != FBL_OP_NEG) {
         return FBL_NO_NODE;
     }
-    return fbl_make_unary(rw, FBL_OP_NEG,
+    return fbl_rw_unary(rw, FBL_OP_NEG,
                           reduce(rw, FBL_OP_SUM, in->inputs[0], node->attr.names, node->attr.name_count));
 }
 
@@ -97,7 +97,7 @@ FblNodeId fbl_rule_sum_factor(FblRewrite *rw, const FblNode *node) {
         if (fbl_type_lacks(&node_at(rw, inputs[k])->type, names, count) &&
             node_at(rw, inputs[1 - k])->type.dtype == FBL_F32) {
             inputs[1 - k] = reduce(rw, FBL_OP_SUM, inputs[1 - k], names, count);
-            return fbl_make(rw, in->op, inputs, 2, NULL, NULL);
+            return fbl_rw_add(rw, in->op, inputs, 2, NULL, NULL);
         }
     }
     return FBL_NO_NODE;
@@ -194,9 +194,9 @@ static FblNodeId drop_centered(FblRewrite *rw, FblNodeId id, const FblName *name
         return a;
     }
     if (a == FBL_NO_NODE) {
-        return node->op == FBL_OP_SUB ? fbl_make_unary(rw, FBL_OP_NEG, b) : b;
+        return node->op == FBL_OP_SUB ? fbl_rw_unary(rw, FBL_OP_NEG, b) : b;
     }
-    return fbl_make_binary(rw, node->op, a, b);
+    return fbl_rw_binary(rw, node->op, a, b);
 }
 
 FblNodeId fbl_rule_sum_centered(FblRewrite *rw, const FblNode *node) {
@@ -212,12 +212,12 @@ FblNodeId fbl_rule_sum_centered(FblRewrite *rw, const FblNode *node) {
         return FBL_NO_NODE;
     }
     if (rest == FBL_NO_NODE) {
-        return fbl_make_as(rw, fbl_make_const(rw, FBL_F32, 0), &node->type);
+        return fbl_rw_as(rw, fbl_rw_const(rw, FBL_F32, 0), &node->type);
     }
-    return reduce(rw, FBL_OP_SUM, fbl_make_as(rw, rest, &summand), names, count);
+    return reduce(rw, FBL_OP_SUM, fbl_rw_as(rw, rest, &summand), names, count);
 }
 
 FblNodeId fbl_rule_contract_outer(FblRewrite *rw, const FblNode *node) {
-    return node->attr.name_count == 0 ? fbl_make_binary(rw, FBL_OP_MUL, node->inputs[0], node->inputs[1])
+    return node->attr.name_count == 0 ? fbl_rw_binary(rw, FBL_OP_MUL, node->inputs[0], node->inputs[1])
                                       : FBL_NO_NODE;
 }

@@ -15,7 +15,7 @@ static int64_t extent_of(const FblRewrite *rw, FblNodeId id, FblName axis) {
 
 static FblNodeId slice(FblRewrite *rw, FblNodeId x, FblName axis, int64_t start, int64_t step, int64_t count) {
     FblAttr attr = {.i = {start, count == 1 ? 1 : step, count}, .names = {axis}, .name_count = 1};
-    return fbl_make(rw, FBL_OP_SLICE, &x, 1, &attr, NULL);
+    return fbl_rw_add(rw, FBL_OP_SLICE, &x, 1, &attr, NULL);
 }
 
 FblNodeId fbl_rule_slice_whole(FblRewrite *rw, const FblNode *node) {
@@ -96,9 +96,9 @@ FblNodeId fbl_rule_slice_broadcast(FblRewrite *rw, const FblNode *node) {
     }
     FblNodeId x = in->inputs[0];
     if (fbl_type_find(&fbl_rewrite_node(rw, x)->type, node->attr.names[0]) >= 0) {
-        x = fbl_make(rw, FBL_OP_SLICE, &x, 1, &node->attr, NULL);
+        x = fbl_rw_add(rw, FBL_OP_SLICE, &x, 1, &node->attr, NULL);
     }
-    return fbl_make_as(rw, x, &node->type);
+    return fbl_rw_as(rw, x, &node->type);
 }
 
 FblNodeId fbl_rule_pad_nothing(FblRewrite *rw, const FblNode *node) {
@@ -118,7 +118,7 @@ FblNodeId fbl_rule_pad_chain(FblRewrite *rw, const FblNode *node) {
     FblAttr attr = in->attr;
     attr.i[FBL_PAD_LOW] += node->attr.i[FBL_PAD_LOW];
     attr.i[FBL_PAD_HIGH] += node->attr.i[FBL_PAD_HIGH];
-    return fbl_make(rw, FBL_OP_PAD, in->inputs, 1, &attr, NULL);
+    return fbl_rw_add(rw, FBL_OP_PAD, in->inputs, 1, &attr, NULL);
 }
 
 FblNodeId fbl_rule_concat_one(FblRewrite *rw, const FblNode *node) {
@@ -162,7 +162,7 @@ FblNodeId fbl_rule_rename_chain(FblRewrite *rw, const FblNode *node) {
         }
         attr.split = pass == 0 ? attr.name_count : attr.split;
     }
-    return attr.name_count == 0 ? in->inputs[0] : fbl_make(rw, FBL_OP_RENAME, in->inputs, 1, &attr, NULL);
+    return attr.name_count == 0 ? in->inputs[0] : fbl_rw_add(rw, FBL_OP_RENAME, in->inputs, 1, &attr, NULL);
 }
 
 // A split lists the axis and then its parts, a join the parts and then the axis.
@@ -196,5 +196,5 @@ FblNodeId fbl_rule_gather_broadcast(FblRewrite *rw, const FblNode *node) {
     if (in == NULL || fbl_type_find(&fbl_rewrite_node(rw, in->inputs[0])->type, node->attr.names[0]) >= 0) {
         return FBL_NO_NODE;
     }
-    return fbl_make_as(rw, in->inputs[0], &node->type);
+    return fbl_rw_as(rw, in->inputs[0], &node->type);
 }

@@ -27,13 +27,13 @@ static FblGraph *weighted(FblContext *ctx, const GradCase *c) {
     return graph;
 }
 
-static void check(FblModule *module, const char *name, const char *stage) {
+static void check(FblModule *module, const FblGraph *forward, const char *name, const char *stage) {
     FblGradCheckOptions options = FBL_GRADCHECK_DEFAULT;
     options.samples = 24;
     FblGradCheckResult *results = NULL;
     size_t count = 0;
     must(module->ctx, fbl_graph_verify(module->train), name);
-    must(module->ctx, fbl_gradcheck(module, NULL, &options, &results, &count), name);
+    must(module->ctx, fbl_gradcheck(module, forward, NULL, &options, &results, &count), name);
     assert_true(count >= 2);
     for (size_t i = 0; i < count; i++) {
         const FblGradCheckResult *r = &results[i];
@@ -56,16 +56,17 @@ static void one_case(const GradCase *c, bool *covered) {
     for (size_t i = 0; i < module->train->count; i++) {
         covered[module->train->nodes[i].op] = true;
     }
+    const FblGraph *before = module->train;
     size_t forward = module->train->count;
     must(ctx, fbl_pass_grad(module, &(FblGradOptions){.wrt_inputs = true}), c->name);
     for (size_t i = forward; i < module->train->count; i++) {
         assert_true(module->train->nodes[i].origin != FBL_NO_NODE);
         assert_true((size_t)module->train->nodes[i].origin < forward);
     }
-    check(module, c->name, "as derived");
+    check(module, before, c->name, "as derived");
     check_text(ctx, module->train);
     must(ctx, fbl_graph_canon(module->train, true, false, NULL, &module->train), c->name);
-    check(module, c->name, "simplified");
+    check(module, before, c->name, "simplified");
     check_text(ctx, module->train);
     fbl_context_destroy(ctx);
 }

@@ -175,7 +175,7 @@ static void gradcheck_can_fail(void **state) {
     FblModule *module = module_of(ctx, read_graph(ctx, "graph train {\n %0 = input() {symbol=\"x\"} : f32[a=3]\n %1 = mul(%0, %0) : f32[a=3]\n"
                                                        " %2 = sum(%1) {axes=[a]} : f32\n %3 = const() {value=2.001} : f32\n"
                                                        " %4 = mul(%0, %3) : f32[a=3]\n output loss = %2\n grad x = %4\n}\n"));
-    must(ctx, fbl_gradcheck(module, NULL, &options, &results, &count), "gradcheck");
+    must(ctx, fbl_gradcheck(module, NULL, NULL, &options, &results, &count), "gradcheck");
     assert_int_equal(count, 1);
     assert_false(results[0].ok);
     assert_true(results[0].max_relative_error > 4e-4 && results[0].max_relative_error < 6e-4);
@@ -186,7 +186,7 @@ static void gradcheck_can_fail(void **state) {
     FblBindings leaves = {0};
     bind(ctx, &leaves, module->train, "x", (double[]){0, -1, 2e-6});
     must(ctx, fbl_pass_grad(module, &(FblGradOptions){.wrt_inputs = true}), "grad");
-    must(ctx, fbl_gradcheck(module, &leaves, &options, &results, &count), "gradcheck");
+    must(ctx, fbl_gradcheck(module, NULL, &leaves, &options, &results, &count), "gradcheck");
     assert_true(results[0].ok);
     assert_int_equal(results[0].checked, 1);
     assert_int_equal(results[0].kinks, 2);

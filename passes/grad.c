@@ -11,22 +11,33 @@ static FblGradRule *const RULES[FBL_OP_COUNT] = {
 #undef FBL_OP
 };
 
-FblGradRule *fbl_grad_rule(FblOp op) { return RULES[op]; }
+FblGradRule *fbl_grad_rule(FblOp op) {
+    return RULES[op];
+}
 
-bool fbl_grad_passes(FblOp op) { return RULES[op] != fbl_grad_none && RULES[op] != fbl_grad_zero; }
+bool fbl_grad_passes(FblOp op) {
+    return RULES[op] != fbl_grad_none && RULES[op] != fbl_grad_zero;
+}
 
 // Integer and logical results and leaves: nothing to do, nothing arrives here.
-void fbl_grad_none(FblGrad *grad) { (void)grad; }
+void fbl_grad_none(FblGrad *grad) {
+    (void)grad;
+}
 
 // The derivative is zero everywhere: no share.
-void fbl_grad_zero(FblGrad *grad) { (void)grad; }
+void fbl_grad_zero(FblGrad *grad) {
+    (void)grad;
+}
 
-void fbl_grad_undefined(FblGrad *grad) { fbl_grad_fail(grad, "it has no derivative"); }
+void fbl_grad_undefined(FblGrad *grad) {
+    fbl_grad_fail(grad, "it has no derivative");
+}
 
-// Which leaves are differentiated ---------------------------------------------------------------------------------------
+// Which leaves are differentiated
+// ---------------------------------------------------------------------------------------
 
-static const char *const TRAINER_INPUTS[] = {"class_count", "test_class_count", "epoch", "epochs",
-                                             "step",        "steps",            "rate",  "mix"};
+static const char *const TRAINER_INPUTS[] = {
+    "class_count", "test_class_count", "epoch", "epochs", "step", "steps", "rate", "mix"};
 
 bool fbl_grad_input_wanted(const FblModule *module, FblName name, const FblType *type) {
     if (type->dtype != FBL_F32) {
@@ -113,7 +124,8 @@ static FblStatus no_path(const FblGraph *graph, FblNodeId loss, const bool *reac
     return FBL_USER;
 }
 
-// Services for rules ------------------------------------------------------------------------------------------------------
+// Services for rules
+// ------------------------------------------------------------------------------------------------------
 
 void fbl_grad_fail(FblGrad *grad, const char *reason) {
     if (grad->status != FBL_OK) {
@@ -165,7 +177,9 @@ void fbl_grad_give(FblGrad *grad, int32_t index, FblNodeId share) {
     grad->adjoints[target] = share;
 }
 
-FblNodeId fbl_emit_unary(FblGrad *grad, FblOp op, FblNodeId x) { return fbl_graph_unary(grad->graph, op, x, grad->loc); }
+FblNodeId fbl_emit_unary(FblGrad *grad, FblOp op, FblNodeId x) {
+    return fbl_graph_unary(grad->graph, op, x, grad->loc);
+}
 
 FblNodeId fbl_emit_binary(FblGrad *grad, FblOp op, FblNodeId a, FblNodeId b) {
     return fbl_graph_binary(grad->graph, op, a, b, grad->loc);
@@ -235,7 +249,8 @@ int64_t fbl_emit_extent(FblGrad *grad, FblNodeId x, FblName axis) {
     return type->axes[at].extent;
 }
 
-// The pass -----------------------------------------------------------------------------------------------------------------
+// The pass
+// -----------------------------------------------------------------------------------------------------------------
 
 static FblStatus find_loss(const FblGraph *graph, FblNodeId *out_loss) {
     for (size_t i = 0; i < graph->root_count; i++) {
@@ -271,8 +286,14 @@ static FblStatus backward(FblGraph *graph, FblNodeId loss, const bool *wanted, F
         }
         FblNode node = graph->nodes[id]; // a copy: adding nodes may move the array
         mark = graph->count;
-        FblGrad grad = {.graph = graph, .adjoints = adjoints, .wanted = wanted, .node = &node,
-                        .id = id,       .g = adjoints[id],    .loc = node.loc,  .status = FBL_OK};
+        FblGrad grad = {.graph = graph,
+                        .adjoints = adjoints,
+                        .wanted = wanted,
+                        .node = &node,
+                        .id = id,
+                        .g = adjoints[id],
+                        .loc = node.loc,
+                        .status = FBL_OK};
         RULES[node.op](&grad);
         FBL_TRY(grad.status);
         mark_new(graph, mark, id);

@@ -1,19 +1,23 @@
-// Derivatives of contractions, convolutions and windows. All are linear in each operand, so each adjoint is an op of the
-// same family and the family is closed: conv2d and its two adjoints differentiate into one another.
+// Derivatives of contractions, convolutions and windows. All are linear in each operand, so each adjoint is an op of
+// the same family and the family is closed: conv2d and its two adjoints differentiate into one another.
 #include "passes/grad_rules.h"
 #include "passes/rebuild.h"
 
-static FblNodeId in(const FblGrad *grad, int32_t index) { return grad->node->inputs[index]; }
+static FblNodeId in(const FblGrad *grad, int32_t index) {
+    return grad->node->inputs[index];
+}
 
-static const FblType *type_of(const FblGrad *grad, FblNodeId id) { return fbl_graph_type(grad->graph, id); }
+static const FblType *type_of(const FblGrad *grad, FblNodeId id) {
+    return fbl_graph_type(grad->graph, id);
+}
 
 // The adjoint as a tensor with exactly the node's axis order: for operands that are read by position.
 static FblNodeId ordered(FblGrad *grad) {
     return fbl_rebuild_as(grad->graph, grad->g, &grad->node->type, grad->loc);
 }
 
-// y = sum over S of a b. The share of a is the product of g and b summed over the axes of b that a lacks; those are outer
-// axes of b, hence also axes of g.
+// y = sum over S of a b. The share of a is the product of g and b summed over the axes of b that a lacks; those are
+// outer axes of b, hence also axes of g.
 static void contract_share(FblGrad *grad, int32_t index) {
     if (!fbl_grad_wants(grad, index)) {
         return;
@@ -42,12 +46,10 @@ void fbl_grad_conv2d(FblGrad *grad) {
     FblNodeId weight = in(grad, 1);
     const FblAttr *attr = &grad->node->attr;
     if (fbl_grad_wants(grad, 0)) {
-        fbl_grad_give(grad, 0,
-                      fbl_emit_node(grad, FBL_OP_CONV2D_DATA_GRAD, grad->g, weight, attr, type_of(grad, x)));
+        fbl_grad_give(grad, 0, fbl_emit_node(grad, FBL_OP_CONV2D_DATA_GRAD, grad->g, weight, attr, type_of(grad, x)));
     }
     if (fbl_grad_wants(grad, 1)) {
-        fbl_grad_give(grad, 1,
-                      fbl_emit_node(grad, FBL_OP_CONV2D_WEIGHT_GRAD, x, grad->g, attr, type_of(grad, weight)));
+        fbl_grad_give(grad, 1, fbl_emit_node(grad, FBL_OP_CONV2D_WEIGHT_GRAD, x, grad->g, attr, type_of(grad, weight)));
     }
 }
 
@@ -60,8 +62,7 @@ void fbl_grad_conv2d_data_grad(FblGrad *grad) {
         fbl_grad_give(grad, 0, fbl_emit_node(grad, FBL_OP_CONV2D, grad->g, weight, attr, NULL));
     }
     if (fbl_grad_wants(grad, 1)) {
-        fbl_grad_give(grad, 1,
-                      fbl_emit_node(grad, FBL_OP_CONV2D_WEIGHT_GRAD, grad->g, p, attr, type_of(grad, weight)));
+        fbl_grad_give(grad, 1, fbl_emit_node(grad, FBL_OP_CONV2D_WEIGHT_GRAD, grad->g, p, attr, type_of(grad, weight)));
     }
 }
 
@@ -87,8 +88,8 @@ void fbl_grad_max_pool(FblGrad *grad) {
 }
 
 // One spatial axis of a window: pads so that every tap of every window exists.
-static FblNodeId pad_for_taps(FblGrad *grad, FblNodeId x, FblName axis, int64_t windows, int64_t stride,
-                              int64_t kernel, int64_t pad) {
+static FblNodeId pad_for_taps(FblGrad *grad, FblNodeId x, FblName axis, int64_t windows, int64_t stride, int64_t kernel,
+                              int64_t pad) {
     int64_t extent = fbl_emit_extent(grad, x, axis);
     int64_t reach = (windows - 1) * stride + kernel - pad - extent;
     return fbl_emit_pad(grad, x, axis, pad, reach > 0 ? reach : 0, 0);
@@ -105,10 +106,9 @@ void fbl_grad_max_pool_grad(FblGrad *grad) {
     int64_t rows = fbl_emit_extent(grad, p, height);
     int64_t columns = fbl_emit_extent(grad, p, width);
     const int64_t *a = attr->i;
-    FblNodeId padded = pad_for_taps(grad, grad->g, height, rows, a[FBL_POOL_STRIDE_H], a[FBL_POOL_KERNEL_H],
-                                    a[FBL_POOL_PAD_H]);
-    padded = pad_for_taps(grad, padded, width, columns, a[FBL_POOL_STRIDE_W], a[FBL_POOL_KERNEL_W],
-                          a[FBL_POOL_PAD_W]);
+    FblNodeId padded =
+        pad_for_taps(grad, grad->g, height, rows, a[FBL_POOL_STRIDE_H], a[FBL_POOL_KERNEL_H], a[FBL_POOL_PAD_H]);
+    padded = pad_for_taps(grad, padded, width, columns, a[FBL_POOL_STRIDE_W], a[FBL_POOL_KERNEL_W], a[FBL_POOL_PAD_W]);
     if (grad->status != FBL_OK) {
         return;
     }
@@ -118,8 +118,8 @@ void fbl_grad_max_pool_grad(FblGrad *grad) {
         for (int64_t j = 0; j < a[FBL_POOL_KERNEL_W]; j++) {
             FblNodeId tap = fbl_emit_slice(grad, row, width, j, a[FBL_POOL_STRIDE_W], columns);
             double number = (double)(i * a[FBL_POOL_KERNEL_W] + j);
-            FblNodeId here = fbl_emit_binary(grad, FBL_OP_EQ, index,
-                                             fbl_graph_const(grad->graph, FBL_I32, number, grad->loc));
+            FblNodeId here =
+                fbl_emit_binary(grad, FBL_OP_EQ, index, fbl_graph_const(grad->graph, FBL_I32, number, grad->loc));
             share = fbl_emit_select(grad, here, tap, share);
         }
     }
@@ -128,11 +128,12 @@ void fbl_grad_max_pool_grad(FblGrad *grad) {
 
 void fbl_grad_avg_pool(FblGrad *grad) {
     FblNodeId x = in(grad, 0);
-    fbl_grad_give(grad, 0, fbl_emit_node(grad, FBL_OP_AVG_POOL_GRAD, grad->g, FBL_NO_NODE, &grad->node->attr,
-                                         type_of(grad, x)));
+    fbl_grad_give(grad, 0,
+                  fbl_emit_node(grad, FBL_OP_AVG_POOL_GRAD, grad->g, FBL_NO_NODE, &grad->node->attr, type_of(grad, x)));
 }
 
 void fbl_grad_avg_pool_grad(FblGrad *grad) {
-    fbl_grad_give(grad, 0, fbl_emit_node(grad, FBL_OP_AVG_POOL, grad->g, FBL_NO_NODE, &grad->node->attr,
-                                         type_of(grad, in(grad, 0))));
+    fbl_grad_give(
+        grad, 0,
+        fbl_emit_node(grad, FBL_OP_AVG_POOL, grad->g, FBL_NO_NODE, &grad->node->attr, type_of(grad, in(grad, 0))));
 }

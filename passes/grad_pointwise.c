@@ -1,9 +1,14 @@
-// Derivatives of pointwise ops. Operands align by axis name, so a share may have more axes than its operand: give() sums.
+// Derivatives of pointwise ops. Operands align by axis name, so a share may have more axes than its operand: give()
+// sums.
 #include "passes/grad_rules.h"
 
-static FblNodeId in(const FblGrad *grad, int32_t index) { return grad->node->inputs[index]; }
+static FblNodeId in(const FblGrad *grad, int32_t index) {
+    return grad->node->inputs[index];
+}
 
-void fbl_grad_neg(FblGrad *grad) { fbl_grad_give(grad, 0, fbl_emit_unary(grad, FBL_OP_NEG, grad->g)); }
+void fbl_grad_neg(FblGrad *grad) {
+    fbl_grad_give(grad, 0, fbl_emit_unary(grad, FBL_OP_NEG, grad->g));
+}
 
 // sign(x) with sign(0) = 0.
 void fbl_grad_abs(FblGrad *grad) {
@@ -15,14 +20,18 @@ void fbl_grad_abs(FblGrad *grad) {
     fbl_grad_give(grad, 0, fbl_emit_select(grad, positive, grad->g, below));
 }
 
-void fbl_grad_exp(FblGrad *grad) { fbl_grad_give(grad, 0, fbl_emit_binary(grad, FBL_OP_MUL, grad->g, grad->id)); }
+void fbl_grad_exp(FblGrad *grad) {
+    fbl_grad_give(grad, 0, fbl_emit_binary(grad, FBL_OP_MUL, grad->g, grad->id));
+}
 
 void fbl_grad_expm1(FblGrad *grad) {
     FblNodeId e = fbl_emit_binary(grad, FBL_OP_ADD, grad->id, fbl_emit_const(grad, 1));
     fbl_grad_give(grad, 0, fbl_emit_binary(grad, FBL_OP_MUL, grad->g, e));
 }
 
-void fbl_grad_log(FblGrad *grad) { fbl_grad_give(grad, 0, fbl_emit_binary(grad, FBL_OP_DIV, grad->g, in(grad, 0))); }
+void fbl_grad_log(FblGrad *grad) {
+    fbl_grad_give(grad, 0, fbl_emit_binary(grad, FBL_OP_DIV, grad->g, in(grad, 0)));
+}
 
 void fbl_grad_log1p(FblGrad *grad) {
     FblNodeId below = fbl_emit_binary(grad, FBL_OP_ADD, in(grad, 0), fbl_emit_const(grad, 1));
@@ -64,9 +73,13 @@ void fbl_grad_erf(FblGrad *grad) {
     fbl_grad_give(grad, 0, fbl_emit_binary(grad, FBL_OP_MUL, grad->g, slope));
 }
 
-void fbl_grad_cast(FblGrad *grad) { fbl_grad_give(grad, 0, grad->g); }
+void fbl_grad_cast(FblGrad *grad) {
+    fbl_grad_give(grad, 0, grad->g);
+}
 
-void fbl_grad_broadcast(FblGrad *grad) { fbl_grad_give(grad, 0, grad->g); }
+void fbl_grad_broadcast(FblGrad *grad) {
+    fbl_grad_give(grad, 0, grad->g);
+}
 
 void fbl_grad_add(FblGrad *grad) {
     fbl_grad_give(grad, 0, grad->g);
@@ -106,7 +119,8 @@ void fbl_grad_div(FblGrad *grad) {
 void fbl_grad_mod(FblGrad *grad) {
     fbl_grad_give(grad, 0, grad->g);
     if (fbl_grad_wants(grad, 1)) {
-        FblNodeId whole = fbl_emit_unary(grad, FBL_OP_FLOOR, fbl_emit_binary(grad, FBL_OP_DIV, in(grad, 0), in(grad, 1)));
+        FblNodeId whole =
+            fbl_emit_unary(grad, FBL_OP_FLOOR, fbl_emit_binary(grad, FBL_OP_DIV, in(grad, 0), in(grad, 1)));
         FblNodeId product = fbl_emit_binary(grad, FBL_OP_MUL, grad->g, whole);
         fbl_grad_give(grad, 1, fbl_emit_unary(grad, FBL_OP_NEG, product));
     }
@@ -123,8 +137,8 @@ static bool constant_value(const FblGrad *grad, FblNodeId id, double *out_value)
 }
 
 // With respect to the base: n a^(n-1), right for negative a because pow takes integral exponents there; a variable
-// exponent of 0 gives 0 also at a = 0 (b a^(b-1) would be 0 * inf). With respect to the exponent: a^b log a, and 0 where
-// a <= 0: there the power is either constant in b (0^b) or not defined around b.
+// exponent of 0 gives 0 also at a = 0 (b a^(b-1) would be 0 * inf). With respect to the exponent: a^b log a, and 0
+// where a <= 0: there the power is either constant in b (0^b) or not defined around b.
 void fbl_grad_pow(FblGrad *grad) {
     FblNodeId a = in(grad, 0);
     FblNodeId b = in(grad, 1);
@@ -173,10 +187,13 @@ static void extremum(FblGrad *grad, FblNodeId low, FblNodeId high, bool zero_win
     fbl_grad_give(grad, 1, zero_wins_when_less ? loser_when_less : winner_when_less);
 }
 
-void fbl_grad_min(FblGrad *grad) { extremum(grad, in(grad, 0), in(grad, 1), true); }
+void fbl_grad_min(FblGrad *grad) {
+    extremum(grad, in(grad, 0), in(grad, 1), true);
+}
 
-void fbl_grad_max(FblGrad *grad) { extremum(grad, in(grad, 0), in(grad, 1), false); }
-
+void fbl_grad_max(FblGrad *grad) {
+    extremum(grad, in(grad, 0), in(grad, 1), false);
+}
 
 // The chosen branch alone: the other gets exact zeros, whatever its value.
 void fbl_grad_select(FblGrad *grad) {

@@ -10,21 +10,23 @@
 #include "ir/graph.h"
 
 typedef struct FblGrad {
-    FblGraph *graph;      // forward nodes with their ids, then the gradient nodes so far
-    FblNodeId *adjoints;  // per forward node: the sum of the shares so far, or FBL_NO_NODE
-    const bool *wanted;   // per forward node: lies on a differentiable path to a wanted leaf
-    const FblNode *node;  // the forward node
-    FblNodeId id;         // its id
-    FblNodeId g;          // its adjoint: the node's axes, in any order
+    FblGraph *graph;     // forward nodes with their ids, then the gradient nodes so far
+    FblNodeId *adjoints; // per forward node: the sum of the shares so far, or FBL_NO_NODE
+    const bool *wanted;  // per forward node: lies on a differentiable path to a wanted leaf
+    const FblNode *node; // the forward node
+    FblNodeId id;        // its id
+    FblNodeId g;         // its adjoint: the node's axes, in any order
     FblLoc loc;
-    FblStatus status;     // the first failure
+    FblStatus status; // the first failure
 } FblGrad;
 
 // Adds `share` to the adjoint of operand `index`; nothing happens for operands that are not wanted.
 void fbl_grad_give(FblGrad *grad, int32_t index, FblNodeId share);
 
 // Whether operand `index` needs a share at all.
-static inline bool fbl_grad_wants(const FblGrad *grad, int32_t index) { return grad->wanted[grad->node->inputs[index]]; }
+static inline bool fbl_grad_wants(const FblGrad *grad, int32_t index) {
+    return grad->wanted[grad->node->inputs[index]];
+}
 
 // E0302 at the node, once.
 void fbl_grad_fail(FblGrad *grad, const char *reason);

@@ -1,12 +1,18 @@
 // Derivatives of reductions, shape ops, indexing and scans.
 #include "passes/grad_rules.h"
 
-static FblNodeId in(const FblGrad *grad, int32_t index) { return grad->node->inputs[index]; }
+static FblNodeId in(const FblGrad *grad, int32_t index) {
+    return grad->node->inputs[index];
+}
 
-static const FblType *type_of(const FblGrad *grad, FblNodeId id) { return fbl_graph_type(grad->graph, id); }
+static const FblType *type_of(const FblGrad *grad, FblNodeId id) {
+    return fbl_graph_type(grad->graph, id);
+}
 
 // give() repeats the share along the axes that were summed away.
-void fbl_grad_sum(FblGrad *grad) { fbl_grad_give(grad, 0, grad->g); }
+void fbl_grad_sum(FblGrad *grad) {
+    fbl_grad_give(grad, 0, grad->g);
+}
 
 // For maximum and minimum: every element that equals the extremum gets an even part.
 void fbl_grad_reduce_max(FblGrad *grad) {
@@ -121,8 +127,9 @@ static FblName fresh_axis(FblGrad *grad, FblName base, const FblType *a, const F
 }
 
 // y = x at index along `axis`. The share at k is the sum of g over every place whose index is k, written as a sum of
-// selects: fusion turns it into one pass, and no scatter is needed. The index's other axes either stay (x has them too) or
-// are summed by give(). A permutation made by argsort is undone by gathering with its inverse, which costs no square.
+// selects: fusion turns it into one pass, and no scatter is needed. The index's other axes either stay (x has them too)
+// or are summed by give(). A permutation made by argsort is undone by gathering with its inverse, which costs no
+// square.
 void fbl_grad_gather(FblGrad *grad) {
     FblNodeId x = in(grad, 0);
     FblNodeId index = in(grad, 1);

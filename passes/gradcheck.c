@@ -7,8 +7,9 @@
 #include "passes/rebuild.h"
 #include "passes/simplify.h"
 
-// Steps tried before an entry counts as a kink; each is a sixth of the one before.
-#define ATTEMPTS 4
+// Steps tried before an entry counts as a kink; each is a fifth of the one before. Smaller ones would drown in
+// rounding.
+#define ATTEMPTS 3
 
 typedef struct Checker {
     const FblModule *module;
@@ -25,8 +26,9 @@ static FblName stop_name(const FblGraph *graph, size_t node) {
     return fbl_intern(graph->ctx, fbl_arena_printf(fbl_context_arena(graph->ctx), "stop_gradient.%zu", node));
 }
 
-// The part of `forward` that the loss needs. What stop_gradient holds back counts as a constant for the derivative, so the
-// differences must not move it: with `freeze`, each becomes an INPUT "stop_gradient.N"; without, an OUTPUT of that name.
+// The part of `forward` that the loss needs. What stop_gradient holds back counts as a constant for the derivative, so
+// the differences must not move it: with `freeze`, each becomes an INPUT "stop_gradient.N"; without, an OUTPUT of that
+// name.
 static FblStatus loss_only(const FblGraph *forward, FblName loss_name, bool freeze, FblGraph **out_graph) {
     FblGraph *to = fbl_rebuild_begin(forward);
     FblNodeId *map = fbl_rebuild_map(forward);
@@ -73,40 +75,46 @@ static FblStatus evaluate(Checker *c, double *out_loss) {
     return status;
 }
 
-// The values around one entry at distances h and h / 2.
+// The values around one entry at distances h, h / 2 and h / 4.
+#define RINGS 3
 typedef struct Stencil {
-    double up, down, half_up, half_down;
+    double up[RINGS], down[RINGS];
 } Stencil;
 
 static FblStatus measure(Checker *c, double *entry, double h, Stencil *s) {
     double x = *entry;
-    double *out[4] = {&s->up, &s->down, &s->half_up, &s->half_down};
-    const double offset[4] = {h, -h, h / 2, -h / 2};
     FblStatus status = FBL_OK;
-    for (int i = 0; i < 4 && status == FBL_OK; i++) {
-        *entry = x + offset[i];
-        status = evaluate(c, out[i]);
+    for (int i = 0; i < RINGS && status == FBL_OK; i++, h /= 2) {
+        *entry = x + h;
+        status = evaluate(c, &s->up[i]);
+        *entry = x - h;
+        status = status == FBL_OK ? evaluate(c, &s->down[i]) : status;
     }
     *entry = x;
     return status;
 }
 
-// The derivative by central differences; *out_kink when the loss has a corner at the entry, or so near to it that no step avoids it.
-// At a smooth point the second difference over h shrinks with h and the two central differences agree.
+// The derivative by central differences; *out_kink when the loss has a corner at the entry, or so near to it that no
+// step avoids it. At a smooth point the second difference over h halves with h, and extrapolations to fourth order from
+// different steps agree; a corner at the entry breaks the first law, one beside it the second.
 static FblStatus numeric_derivative(Checker *c, double *entry, double scale, double *out_value, bool *out_kink) {
     double h = c->options->step * fmax(1, fabs(*entry));
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++, h /= 6) {
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++, h /= 5) {
         Stencil s;
         FBL_TRY(measure(c, entry, h, &s));
-        double wide = (s.up - s.down) / (2 * h);
-        double narrow = (s.half_up - s.half_down) / h;
-        double bend = fabs(s.up - 2 * c->base + s.down) / h;
-        double half_bend = fabs(s.half_up - 2 * c->base + s.half_down) / (h / 2);
-        double size = fmax(fmax(fabs(wide), fabs(narrow)), scale);
-        bool corner = !(half_bend <= 0.75 * bend) && !(half_bend <= 1e-7 * size);
-        bool jump = !(fabs(wide - narrow) <= 1e-4 * size);
-        *out_value = (4 * narrow - wide) / 3;
-        *out_kink = corner || jump;
+        double slope[RINGS];
+        double bend[RINGS];
+        for (int i = 0; i < RINGS; i++) {
+            double distance = ldexp(h, -i);
+            slope[i] = (s.up[i] - s.down[i]) / (2 * distance);
+            bend[i] = fabs(s.up[i] - 2 * c->base + s.down[i]) / distance;
+        }
+        double size = fmax(fmax(fabs(slope[0]), fabs(slope[2])), scale);
+        bool corner = !(bend[2] <= 0.4 * bend[0]) && !(bend[2] <= 1e-7 * size);
+        double coarse = (4 * slope[1] - slope[0]) / 3;
+        *out_value = (4 * slope[2] - slope[1]) / 3;
+        bool beside = !(fabs(*out_value - coarse) <= 0.3 * c->options->threshold * size);
+        *out_kink = corner || beside;
         if (!*out_kink) {
             return FBL_OK;
         }

@@ -23,8 +23,8 @@ static bool trainer_scalar(FblName name, double *out_value) {
     static const struct {
         const char *name;
         double value;
-    } SCALARS[] = {{"epoch", 7}, {"epochs", 20},   {"step", 350}, {"steps", 1000},
-                   {"rate", 0.1}, {"mix", 0.3}, {"t", 351}};
+    } SCALARS[] = {{"epoch", 7},  {"epochs", 20}, {"step", 350}, {"steps", 1000},
+                   {"rate", 0.1}, {"mix", 0.3},   {"t", 351}};
     for (size_t i = 0; i < sizeof SCALARS / sizeof *SCALARS; i++) {
         if (strcmp(name, SCALARS[i].name) == 0) {
             *out_value = SCALARS[i].value;
@@ -38,7 +38,8 @@ static bool is_class_count(FblName name) {
     return strcmp(name, "class_count") == 0 || strcmp(name, "test_class_count") == 0;
 }
 
-static void fill_param(const FblParam *param, const Draw *draw, uint64_t seed, int64_t count, bool jitter, double *out) {
+static void fill_param(const FblParam *param, const Draw *draw, uint64_t seed, int64_t count, bool jitter,
+                       double *out) {
     fbl_init_tensor(param, seed, out);
     for (int64_t i = 0; jitter && param->init.kind == FBL_INIT_CONSTANT && i < count; i++) {
         out[i] += 0.3 * (uniform(draw, i) - 0.5);
@@ -88,8 +89,9 @@ FblStatus fbl_gradcheck_fill(const FblModule *module, const FblGraph *graph, uin
         }
         int64_t count = fbl_type_elements(&node->type);
         if (count < 0) {
-            return fbl_error(module->ctx, "E0304", node->loc, "`%s` has no known extents, so no values can be made up: %s",
-                             name, fbl_type_string(module->ctx, &node->type));
+            return fbl_error(module->ctx, "E0304", node->loc,
+                             "`%s` has no known extents, so no values can be made up: %s", name,
+                             fbl_type_string(module->ctx, &node->type));
         }
         FblTensor tensor;
         FBL_TRY(fbl_tensor_create(&node->type, &tensor));

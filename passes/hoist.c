@@ -19,8 +19,8 @@ static bool epoch_input(const FblModule *module, FblName name) {
     return false;
 }
 
-// What is known of a node: may it be computed in the epoch graph, and does it depend on an input at all (or is it a mere
-// constant).
+// What is known of a node: may it be computed in the epoch graph, and does it depend on an input at all (or is it a
+// mere constant).
 typedef struct Mobility {
     bool movable, depends, frontier;
 } Mobility;
@@ -168,8 +168,8 @@ FblStatus fbl_pass_hoist(FblModule *module) {
             continue;
         }
         if (m[i].frontier) {
-            FblName name = fbl_intern(module->ctx, fbl_arena_printf(fbl_context_arena(module->ctx), "hoist.%lld",
-                                                                    (long long)number++));
+            FblName name = fbl_intern(
+                module->ctx, fbl_arena_printf(fbl_context_arena(module->ctx), "hoist.%lld", (long long)number++));
             map[i] = fbl_graph_leaf(to, FBL_OP_INPUT, name, &node->type, node->loc);
             fbl_graph_root(epoch, FBL_ROOT_OUTPUT, name, epoch_map[i]);
             if (map[i] == FBL_NO_NODE) {

@@ -26,11 +26,12 @@ struct FblPassManager {
     int64_t optional_runs; // for --opt-bisect
     int dump_number;
     bool stopped;
-    double entered; // time of the last fbl_manager_enter, milliseconds
+    double entered;        // time of the last fbl_manager_enter, milliseconds
     const char *last_text; // for --print-changed
 };
 
-// The passes -----------------------------------------------------------------------------------------------------------------
+// The passes
+// -----------------------------------------------------------------------------------------------------------------
 
 typedef FblStatus GraphPass(FblPassManager *manager, FblModule *module);
 
@@ -61,7 +62,9 @@ static FblStatus run_canon_forward(FblPassManager *manager, FblModule *module) {
     return canon_all(manager, module, true);
 }
 
-static FblStatus run_canon(FblPassManager *manager, FblModule *module) { return canon_all(manager, module, false); }
+static FblStatus run_canon(FblPassManager *manager, FblModule *module) {
+    return canon_all(manager, module, false);
+}
 
 static FblStatus run_cse(FblPassManager *manager, FblModule *module) {
     (void)manager;
@@ -116,7 +119,8 @@ static const char *const PASS_NAMES[] = {
 
 #define PASS_COUNT (sizeof PASS_NAMES / sizeof *PASS_NAMES)
 
-// Creation --------------------------------------------------------------------------------------------------------------------
+// Creation
+// --------------------------------------------------------------------------------------------------------------------
 
 static FblStatus check_pass_name(FblContext *ctx, const char *option, const char *name) {
     for (size_t i = 0; i < PASS_COUNT; i++) {
@@ -153,8 +157,7 @@ static FblStatus check_options(FblContext *ctx, const FblPassOptions *options) {
     return FBL_OK;
 }
 
-FblStatus fbl_manager_create(FblContext *ctx, const FblPassOptions *options, FILE *out,
-                             FblPassManager **out_manager) {
+FblStatus fbl_manager_create(FblContext *ctx, const FblPassOptions *options, FILE *out, FblPassManager **out_manager) {
     FBL_TRY(check_options(ctx, options));
     FblPassManager *manager = FBL_NEW(fbl_context_arena(ctx), FblPassManager);
     manager->ctx = ctx;
@@ -164,7 +167,8 @@ FblStatus fbl_manager_create(FblContext *ctx, const FblPassOptions *options, FIL
     return FBL_OK;
 }
 
-// Around a pass ---------------------------------------------------------------------------------------------------------------
+// Around a pass
+// ---------------------------------------------------------------------------------------------------------------
 
 static double now_milliseconds(void) {
     struct timespec t;
@@ -172,7 +176,9 @@ static double now_milliseconds(void) {
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-bool fbl_manager_stopped(const FblPassManager *manager) { return manager->stopped; }
+bool fbl_manager_stopped(const FblPassManager *manager) {
+    return manager->stopped;
+}
 
 bool fbl_manager_enter(FblPassManager *manager, const char *pass, bool required) {
     const FblPassOptions *options = &manager->options;
@@ -218,7 +224,8 @@ FblStatus fbl_manager_leave(FblPassManager *manager, const char *pass, const cha
     return FBL_OK;
 }
 
-// Graph level -----------------------------------------------------------------------------------------------------------------
+// Graph level
+// -----------------------------------------------------------------------------------------------------------------
 
 static size_t node_count(const FblModule *module) {
     const FblGraph *graphs[] = {module->train, module->eval, module->epoch, module->optimizer};
@@ -257,7 +264,9 @@ static FblStatus verify_text(FblPassManager *manager, const char *pass, const Fb
     return FBL_OK;
 }
 
-static const char *print_module(void *object) { return fbl_module_print(object); }
+static const char *print_module(void *object) {
+    return fbl_module_print(object);
+}
 
 // What a pass that failed without saying why owes its reader.
 static FblStatus explain_failure(FblPassManager *manager, const char *pass, FblStatus status) {
@@ -307,8 +316,7 @@ void fbl_manager_report(const FblPassManager *manager) {
     for (size_t i = 0; i < manager->record_count; i++) {
         const PassRecord *r = &manager->records[i];
         if (r->ran) {
-            fprintf(manager->out, "%-16s %9.3f %8zu %8zu\n", r->name, r->milliseconds, r->nodes_before,
-                    r->nodes_after);
+            fprintf(manager->out, "%-16s %9.3f %8zu %8zu\n", r->name, r->milliseconds, r->nodes_before, r->nodes_after);
         } else {
             fprintf(manager->out, "%-16s   not run\n", r->name);
         }
@@ -322,7 +330,9 @@ void fbl_manager_report(const FblPassManager *manager) {
     }
 }
 
-const FblRuleHits *fbl_manager_hits(const FblPassManager *manager) { return &manager->hits; }
+const FblRuleHits *fbl_manager_hits(const FblPassManager *manager) {
+    return &manager->hits;
+}
 
 FblStatus fbl_passes_run(FblModule *module, const FblPassOptions *options) {
     FblPassManager *manager = NULL;

@@ -20,7 +20,9 @@ static const size_t OFFSETS[] = {
 #undef FBL_OPTION
 };
 
-const FblOptionInfo *fbl_option_info(size_t index) { return index < OPTION_COUNT ? &INFOS[index] : NULL; }
+const FblOptionInfo *fbl_option_info(size_t index) {
+    return index < OPTION_COUNT ? &INFOS[index] : NULL;
+}
 
 FblPassOptions fbl_options_default(void) {
     return (FblPassOptions){

@@ -18,7 +18,9 @@ bool fbl_op_type_given(FblOp op) {
     }
 }
 
-FblGraph *fbl_rebuild_begin(const FblGraph *from) { return fbl_graph_create(from->ctx, from->name); }
+FblGraph *fbl_rebuild_begin(const FblGraph *from) {
+    return fbl_graph_create(from->ctx, from->name);
+}
 
 FblNodeId *fbl_rebuild_map(const FblGraph *from) {
     FblNodeId *map = FBL_NEW_ARRAY(fbl_context_arena(from->ctx), FblNodeId, from->count + 1);

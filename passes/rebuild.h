@@ -16,8 +16,8 @@ FblGraph *fbl_rebuild_begin(const FblGraph *from);
 // A map from the node ids of `from` to FBL_NO_NODE.
 FblNodeId *fbl_rebuild_map(const FblGraph *from);
 
-// Adds a node like `like` (op, attributes, place, path) with the given inputs; its origin is map[like->origin] when that
-// is known. Returns FBL_NO_NODE after a diagnostic.
+// Adds a node like `like` (op, attributes, place, path) with the given inputs; its origin is map[like->origin] when
+// that is known. Returns FBL_NO_NODE after a diagnostic.
 FblNodeId fbl_rebuild_add(FblGraph *to, const FblNode *like, const FblNodeId *inputs, const FblNodeId *map);
 
 // Copies node `id` of `from` with its inputs through `map`, and records it in the map.

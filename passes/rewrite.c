@@ -5,7 +5,8 @@
 #include "passes/rebuild.h"
 
 #define MAX_ROUNDS 8
-// Rules build simplified nodes, whose rules build others; real chains are short, and past this depth nodes are added plain.
+// Rules build simplified nodes, whose rules build others; real chains are short, and past this depth nodes are added
+// plain.
 #define MAX_DEPTH 64
 
 #define FBL_OP_ANY FBL_OP_COUNT
@@ -21,7 +22,9 @@ static FblRule *const RULES[FBL_RULE_COUNT] = {
 #undef FBL_RULE
 };
 
-const FblRuleInfo *fbl_rule_info(FblRuleId rule) { return &INFOS[rule]; }
+const FblRuleInfo *fbl_rule_info(FblRuleId rule) {
+    return &INFOS[rule];
+}
 
 struct FblRewrite {
     FblGraph *to;
@@ -37,13 +40,20 @@ struct FblRewrite {
     size_t table_size, table_used;
 };
 
-const FblNode *fbl_rewrite_node(const FblRewrite *rw, FblNodeId id) { return &rw->to->nodes[id]; }
+const FblNode *fbl_rewrite_node(const FblRewrite *rw, FblNodeId id) {
+    return &rw->to->nodes[id];
+}
 
-FblContext *fbl_rewrite_context(const FblRewrite *rw) { return rw->to->ctx; }
+FblContext *fbl_rewrite_context(const FblRewrite *rw) {
+    return rw->to->ctx;
+}
 
-bool fbl_rewrite_keeps_stop_gradient(const FblRewrite *rw) { return rw->options->keep_stop_gradient; }
+bool fbl_rewrite_keeps_stop_gradient(const FblRewrite *rw) {
+    return rw->options->keep_stop_gradient;
+}
 
-// Sharing ----------------------------------------------------------------------------------------------------------------
+// Sharing
+// ----------------------------------------------------------------------------------------------------------------
 
 static bool commutes(FblOp op) {
     return op == FBL_OP_ADD || op == FBL_OP_MUL || op == FBL_OP_EQ || op == FBL_OP_NE || op == FBL_OP_AND ||
@@ -91,8 +101,7 @@ static bool same_inputs(const FblNode *a, const FblNode *b) {
     for (int32_t i = 0; i < a->input_count; i++) {
         straight = straight && a->inputs[i] == b->inputs[i];
     }
-    return straight ||
-           (commutes(a->op) && a->inputs[0] == b->inputs[1] && a->inputs[1] == b->inputs[0]);
+    return straight || (commutes(a->op) && a->inputs[0] == b->inputs[1] && a->inputs[1] == b->inputs[0]);
 }
 
 static bool same_node(const FblNode *a, const FblNode *b) {
@@ -145,7 +154,8 @@ static FblNodeId table_find(const FblRewrite *rw, const FblNode *node) {
     return FBL_NO_NODE;
 }
 
-// Adding nodes ------------------------------------------------------------------------------------------------------------
+// Adding nodes
+// ------------------------------------------------------------------------------------------------------------
 
 static FblNodeId apply_rules(FblRewrite *rw, const FblNode *node) {
     for (int r = 0; r < FBL_RULE_COUNT; r++) {
@@ -166,7 +176,7 @@ static FblNodeId apply_rules(FblRewrite *rw, const FblNode *node) {
 }
 
 FblNodeId fbl_rw_add(FblRewrite *rw, FblOp op, const FblNodeId *inputs, int32_t count, const FblAttr *attr,
-                   const FblType *given) {
+                     const FblType *given) {
     size_t mark = rw->to->count;
     FblType given_copy = given != NULL ? *given : (FblType){0};
     FblNodeId id = fbl_graph_add(rw->to, op, inputs, count, attr, given != NULL ? &given_copy : NULL, rw->loc);
@@ -200,7 +210,9 @@ FblNodeId fbl_rw_add(FblRewrite *rw, FblOp op, const FblNodeId *inputs, int32_t 
     return id;
 }
 
-FblNodeId fbl_rw_unary(FblRewrite *rw, FblOp op, FblNodeId x) { return fbl_rw_add(rw, op, &x, 1, NULL, NULL); }
+FblNodeId fbl_rw_unary(FblRewrite *rw, FblOp op, FblNodeId x) {
+    return fbl_rw_add(rw, op, &x, 1, NULL, NULL);
+}
 
 FblNodeId fbl_rw_binary(FblRewrite *rw, FblOp op, FblNodeId a, FblNodeId b) {
     return fbl_rw_add(rw, op, (FblNodeId[]){a, b}, 2, NULL, NULL);
@@ -243,7 +255,8 @@ bool fbl_type_lacks(const FblType *type, const FblName *names, int32_t count) {
     return true;
 }
 
-// Rounds --------------------------------------------------------------------------------------------------------------------
+// Rounds
+// --------------------------------------------------------------------------------------------------------------------
 
 static FblStatus one_round(const FblGraph *from, const FblRewriteOptions *options, FblRuleHits *hits,
                            FblGraph **out_graph, uint64_t *out_fired) {
@@ -264,7 +277,7 @@ static FblStatus one_round(const FblGraph *from, const FblRewriteOptions *option
         rw.path = node->path;
         rw.origin = node->origin == FBL_NO_NODE ? FBL_NO_NODE : map[node->origin];
         map[i] = fbl_rw_add(&rw, node->op, inputs, node->input_count, &node->attr,
-                          fbl_op_type_given(node->op) ? &node->type : NULL);
+                            fbl_op_type_given(node->op) ? &node->type : NULL);
         if (map[i] == FBL_NO_NODE) {
             return FBL_INTERNAL;
         }

@@ -1,5 +1,5 @@
-// The engine behind canon and cse: rebuilds a graph bottom up, offering each node to the rules of passes/rules.def and, if
-// asked, sharing equal nodes.
+// The engine behind canon and cse: rebuilds a graph bottom up, offering each node to the rules of passes/rules.def and,
+// if asked, sharing equal nodes.
 //
 // A rule sees a node that is about to be added, with its operands already in the new graph, and returns what to use
 // instead, or FBL_NO_NODE. Replacements must have exactly the node's type; the engine ignores others.
@@ -36,10 +36,12 @@ typedef struct FblRewriteOptions {
     int only_rule;           // apply this rule alone; -1: all (tests of single rules)
 } FblRewriteOptions;
 
-// Rebuilds the live part of `graph`, repeatedly while rules fire (at most a fixed number of rounds). `hits` may be NULL.
+// Rebuilds the live part of `graph`, repeatedly while rules fire (at most a fixed number of rounds). `hits` may be
+// NULL.
 FblStatus fbl_rewrite(const FblGraph *graph, const FblRewriteOptions *options, FblRuleHits *hits, FblGraph **out_graph);
 
-// For rules ----------------------------------------------------------------------------------------------------------------
+// For rules
+// ----------------------------------------------------------------------------------------------------------------
 
 typedef struct FblRewrite FblRewrite;
 
@@ -48,10 +50,10 @@ const FblNode *fbl_rewrite_node(const FblRewrite *rw, FblNodeId id);
 FblContext *fbl_rewrite_context(const FblRewrite *rw);
 bool fbl_rewrite_keeps_stop_gradient(const FblRewrite *rw);
 
-// Adds a simplified node at the place of the node being rewritten. A combination whose types do not fit gives FBL_NO_NODE
-// without a diagnostic only where the caller asked fbl_infer first.
+// Adds a simplified node at the place of the node being rewritten. A combination whose types do not fit gives
+// FBL_NO_NODE without a diagnostic only where the caller asked fbl_infer first.
 FblNodeId fbl_rw_add(FblRewrite *rw, FblOp op, const FblNodeId *inputs, int32_t count, const FblAttr *attr,
-                   const FblType *given);
+                     const FblType *given);
 FblNodeId fbl_rw_unary(FblRewrite *rw, FblOp op, FblNodeId x);
 FblNodeId fbl_rw_binary(FblRewrite *rw, FblOp op, FblNodeId a, FblNodeId b);
 FblNodeId fbl_rw_const(FblRewrite *rw, FblDtype dtype, double value);

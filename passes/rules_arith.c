@@ -4,9 +4,13 @@
 #include "ir/interp.h"
 #include "passes/rewrite.h"
 
-static FblDtype dtype_of(const FblRewrite *rw, FblNodeId id) { return fbl_rewrite_node(rw, id)->type.dtype; }
+static FblDtype dtype_of(const FblRewrite *rw, FblNodeId id) {
+    return fbl_rewrite_node(rw, id)->type.dtype;
+}
 
-static bool is_negative_zero(double value) { return value == 0 && signbit(value); }
+static bool is_negative_zero(double value) {
+    return value == 0 && signbit(value);
+}
 
 // Operand `index` of node if it has op `op`, else NULL.
 static const FblNode *operand(const FblRewrite *rw, const FblNode *node, int32_t index, FblOp op) {
@@ -14,7 +18,8 @@ static const FblNode *operand(const FblRewrite *rw, const FblNode *node, int32_t
     return in->op == op ? in : NULL;
 }
 
-// Any pointwise op -------------------------------------------------------------------------------------------------------
+// Any pointwise op
+// -------------------------------------------------------------------------------------------------------
 
 FblNodeId fbl_rule_fold(FblRewrite *rw, const FblNode *node) {
     if (fbl_op_info(node->op)->op_class != FBL_CLASS_POINTWISE || node->type.rank != 0 ||
@@ -81,8 +86,8 @@ static bool type_stays(const FblRewrite *rw, const FblNode *node, const FblNodeI
     for (int32_t k = 0; k < node->input_count; k++) {
         types[k] = &fbl_rewrite_node(rw, inputs[k])->type;
     }
-    FblStatus status = fbl_infer(fbl_rewrite_context(rw), node->op, types, node->input_count, &node->attr, NULL,
-                                 FBL_NO_LOC, &type);
+    FblStatus status =
+        fbl_infer(fbl_rewrite_context(rw), node->op, types, node->input_count, &node->attr, NULL, FBL_NO_LOC, &type);
     return status == FBL_OK && fbl_type_equal(&type, &node->type);
 }
 
@@ -112,7 +117,8 @@ FblNodeId fbl_rule_absorb_broadcast(FblRewrite *rw, const FblNode *node) {
     return FBL_NO_NODE;
 }
 
-// Sums and differences ------------------------------------------------------------------------------------------------------
+// Sums and differences
+// ------------------------------------------------------------------------------------------------------
 
 static bool never_negative_zero(const FblRewrite *rw, FblNodeId id, int depth) {
     const FblNode *node = fbl_rewrite_node(rw, id);
@@ -186,7 +192,8 @@ FblNodeId fbl_rule_sub_neg(FblRewrite *rw, const FblNode *node) {
     return second != NULL ? fbl_rw_binary(rw, FBL_OP_ADD, node->inputs[0], second->inputs[0]) : FBL_NO_NODE;
 }
 
-// Products and quotients ---------------------------------------------------------------------------------------------------
+// Products and quotients
+// ---------------------------------------------------------------------------------------------------
 
 // The operand beside a splat of `wanted`, or FBL_NO_NODE.
 static FblNodeId beside(const FblRewrite *rw, const FblNode *node, double wanted) {
@@ -308,7 +315,8 @@ FblNodeId fbl_rule_pow_small(FblRewrite *rw, const FblNode *node) {
     return fbl_rw_as(rw, result, &node->type);
 }
 
-// Logic, selects, casts -----------------------------------------------------------------------------------------------------
+// Logic, selects, casts
+// -----------------------------------------------------------------------------------------------------
 
 FblNodeId fbl_rule_not_not(FblRewrite *rw, const FblNode *node) {
     const FblNode *in = fbl_rewrite_node(rw, node->inputs[0]);

@@ -1,7 +1,9 @@
 // Rules on reductions and contractions.
 #include "passes/rewrite.h"
 
-static const FblNode *node_at(const FblRewrite *rw, FblNodeId id) { return fbl_rewrite_node(rw, id); }
+static const FblNode *node_at(const FblRewrite *rw, FblNodeId id) {
+    return fbl_rewrite_node(rw, id);
+}
 
 static FblNodeId reduce(FblRewrite *rw, FblOp op, FblNodeId x, const FblName *names, int32_t count) {
     FblAttr attr = {.name_count = count};
@@ -81,8 +83,7 @@ FblNodeId fbl_rule_sum_neg(FblRewrite *rw, const FblNode *node) {
     if (in->op != FBL_OP_NEG) {
         return FBL_NO_NODE;
     }
-    return fbl_rw_unary(rw, FBL_OP_NEG,
-                          reduce(rw, FBL_OP_SUM, in->inputs[0], node->attr.names, node->attr.name_count));
+    return fbl_rw_unary(rw, FBL_OP_NEG, reduce(rw, FBL_OP_SUM, in->inputs[0], node->attr.names, node->attr.name_count));
 }
 
 FblNodeId fbl_rule_sum_factor(FblRewrite *rw, const FblNode *node) {
@@ -103,7 +104,8 @@ FblNodeId fbl_rule_sum_factor(FblRewrite *rw, const FblNode *node) {
     return FBL_NO_NODE;
 }
 
-// Deviations from a mean ----------------------------------------------------------------------------------------------------
+// Deviations from a mean
+// ----------------------------------------------------------------------------------------------------
 
 // The number of elements summed over, or -1.
 static int64_t elements_over(const FblType *type, const FblName *names, int32_t count) {
@@ -218,6 +220,5 @@ FblNodeId fbl_rule_sum_centered(FblRewrite *rw, const FblNode *node) {
 }
 
 FblNodeId fbl_rule_contract_outer(FblRewrite *rw, const FblNode *node) {
-    return node->attr.name_count == 0 ? fbl_rw_binary(rw, FBL_OP_MUL, node->inputs[0], node->inputs[1])
-                                      : FBL_NO_NODE;
+    return node->attr.name_count == 0 ? fbl_rw_binary(rw, FBL_OP_MUL, node->inputs[0], node->inputs[1]) : FBL_NO_NODE;
 }

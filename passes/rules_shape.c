@@ -81,8 +81,8 @@ FblNodeId fbl_rule_slice_concat(FblRewrite *rw, const FblNode *node) {
     for (int32_t k = 0; k < in->input_count; k++) {
         int64_t extent = extent_of(rw, in->inputs[k], axis);
         if (low >= offset && high < offset + extent) {
-            return slice(rw, in->inputs[k], axis, node->attr.i[FBL_SLICE_START] - offset,
-                         node->attr.i[FBL_SLICE_STEP], node->attr.i[FBL_SLICE_COUNT]);
+            return slice(rw, in->inputs[k], axis, node->attr.i[FBL_SLICE_START] - offset, node->attr.i[FBL_SLICE_STEP],
+                         node->attr.i[FBL_SLICE_COUNT]);
         }
         offset += extent;
     }
@@ -103,9 +103,8 @@ FblNodeId fbl_rule_slice_broadcast(FblRewrite *rw, const FblNode *node) {
 
 FblNodeId fbl_rule_pad_nothing(FblRewrite *rw, const FblNode *node) {
     const int64_t *i = node->attr.i;
-    bool nothing =
-        i[FBL_PAD_LOW] == 0 && i[FBL_PAD_HIGH] == 0 &&
-        (i[FBL_PAD_INTERIOR] == 0 || extent_of(rw, node->inputs[0], node->attr.names[0]) == 1);
+    bool nothing = i[FBL_PAD_LOW] == 0 && i[FBL_PAD_HIGH] == 0 &&
+                   (i[FBL_PAD_INTERIOR] == 0 || extent_of(rw, node->inputs[0], node->attr.names[0]) == 1);
     return nothing ? node->inputs[0] : FBL_NO_NODE;
 }
 
@@ -187,8 +186,7 @@ FblNodeId fbl_rule_join_split(FblRewrite *rw, const FblNode *node) {
 
 FblNodeId fbl_rule_gather_iota(FblRewrite *rw, const FblNode *node) {
     const FblNode *index = fbl_rewrite_node(rw, node->inputs[1]);
-    return index->op == FBL_OP_IOTA && index->type.axes[0].name == node->attr.names[0] ? node->inputs[0]
-                                                                                     : FBL_NO_NODE;
+    return index->op == FBL_OP_IOTA && index->type.axes[0].name == node->attr.names[0] ? node->inputs[0] : FBL_NO_NODE;
 }
 
 FblNodeId fbl_rule_gather_broadcast(FblRewrite *rw, const FblNode *node) {

@@ -6,8 +6,8 @@
 
 #include "passes/rewrite.h"
 
-// Applies every rule until none fires; with `share`, equal nodes are merged on the way, which some rules need in order to
-// see that two operands are the same. `hits` may be NULL.
+// Applies every rule until none fires; with `share`, equal nodes are merged on the way, which some rules need in order
+// to see that two operands are the same. `hits` may be NULL.
 FblStatus fbl_graph_canon(const FblGraph *graph, bool share, bool keep_stop_gradient, FblRuleHits *hits,
                           FblGraph **out_graph);
 

@@ -1,5 +1,5 @@
-// Every loss of the library and of a file for tests, differentiated, simplified and hoisted as the compiler does it, against
-// central differences with respect to each of its inputs.
+// Every loss of the library and of a file for tests, differentiated, simplified and hoisted as the compiler does it,
+// against central differences with respect to each of its inputs.
 #include "tests/passes/support.h"
 
 #include "frontend/build.h"
@@ -11,7 +11,10 @@ static void one_loss(const char *path, const char *loss) {
     must(ctx, fbl_program_load(ctx, &(FblProgramOptions){.path = path, .library_dir = "models"}, &program), path);
     const FblSetting settings[] = {{"batch", "4"}, {"class", "5"}, {"dim", "6"}};
     FblModule *module = NULL;
-    must(ctx, fbl_program_build_loss(program, loss, NULL, 0, &(FblBuildOptions){.settings = settings, .setting_count = 3}, &module), loss);
+    must(ctx,
+         fbl_program_build_loss(program, loss, NULL, 0, &(FblBuildOptions){.settings = settings, .setting_count = 3},
+                                &module),
+         loss);
     FblPassOptions options = fbl_options_default();
     options.wrt_inputs = true;
     options.verify_text = true;
@@ -23,8 +26,8 @@ static void one_loss(const char *path, const char *loss) {
     must(ctx, fbl_gradcheck(module, forward, NULL, &check, &results, &count), loss);
     assert_true(count > 0);
     for (size_t i = 0; i < count; i++) {
-        print_message("%s: %s: %lld entries, %lld kinks, error %.2g\n", loss, results[i].name, (long long)results[i].checked,
-                      (long long)results[i].kinks, results[i].max_relative_error);
+        print_message("%s: %s: %lld entries, %lld kinks, error %.2g\n", loss, results[i].name,
+                      (long long)results[i].checked, (long long)results[i].kinks, results[i].max_relative_error);
         if (!results[i].ok || results[i].checked == 0) {
             fail_msg("%s: gradient of `%s` is off at %lld: %.12g, numerically %.12g", loss, results[i].name,
                      (long long)results[i].worst, results[i].analytic, results[i].numeric);

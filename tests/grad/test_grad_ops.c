@@ -1,4 +1,5 @@
-// Every derivative rule against central differences, before and after simplification, and a check that none is left out.
+// Every derivative rule against central differences, before and after simplification, and a check that none is left
+// out.
 #include "tests/passes/support.h"
 
 #include <stdlib.h>
@@ -38,7 +39,8 @@ static void check(FblModule *module, const FblGraph *forward, const char *name, 
     for (size_t i = 0; i < count; i++) {
         const FblGradCheckResult *r = &results[i];
         if (!r->ok || r->checked < 1 || r->kinks > r->checked) {
-            fail_msg("%s, %s: gradient of `%s`: %lld checked, %lld kinks, error %g at element %lld: %.12g, numerically %.12g",
+            fail_msg("%s, %s: gradient of `%s`: %lld checked, %lld kinks, error %g at element %lld: %.12g, numerically "
+                     "%.12g",
                      name, stage, r->name, (long long)r->checked, (long long)r->kinks, r->max_relative_error,
                      (long long)r->worst, r->analytic, r->numeric);
         }

@@ -74,10 +74,10 @@ static void ties_and_corners(void **state) {
 }
 
 #define PROGRAM                                                                                                        \
-    "graph train {\n %0 = param() {symbol=\"w\"} : f32[b=2, a=3]\n %1 = param() {symbol=\"v\"} : f32[a=3]\n"            \
-    " %2 = input() {symbol=\"x\"} : f32[a=3]\n %3 = input() {symbol=\"class_count\"} : f32[a=3]\n"                       \
-    " %4 = input() {symbol=\"lambda\"} : f32\n %5 = mul(%2, %0) : f32[a=3, b=2]\n %6 = mul(%5, %4) : f32[a=3, b=2]\n"     \
-    " %7 = mul(%6, %3) : f32[a=3, b=2]\n %8 = stop_gradient(%1) : f32[a=3]\n %9 = mul(%7, %8) : f32[a=3, b=2]\n"          \
+    "graph train {\n %0 = param() {symbol=\"w\"} : f32[b=2, a=3]\n %1 = param() {symbol=\"v\"} : f32[a=3]\n"           \
+    " %2 = input() {symbol=\"x\"} : f32[a=3]\n %3 = input() {symbol=\"class_count\"} : f32[a=3]\n"                     \
+    " %4 = input() {symbol=\"lambda\"} : f32\n %5 = mul(%2, %0) : f32[a=3, b=2]\n %6 = mul(%5, %4) : f32[a=3, b=2]\n"  \
+    " %7 = mul(%6, %3) : f32[a=3, b=2]\n %8 = stop_gradient(%1) : f32[a=3]\n %9 = mul(%7, %8) : f32[a=3, b=2]\n"       \
     " %10 = sum(%9) {axes=[a, b]} : f32\n %11 = input() {symbol=\"unused\"} : f32[c=4]\n output loss = %10\n}\n"
 
 static FblModule *program(FblContext *ctx, bool w_trainable) {
@@ -87,7 +87,8 @@ static FblModule *program(FblContext *ctx, bool w_trainable) {
     module->hypers = &hyper;
     module->hyper_count = 1;
     FblParam *params = FBL_NEW_ARRAY(fbl_context_arena(ctx), FblParam, 2);
-    params[0] = (FblParam){.path = fbl_intern(ctx, "w"), .type = module->train->nodes[0].type, .trainable = w_trainable};
+    params[0] =
+        (FblParam){.path = fbl_intern(ctx, "w"), .type = module->train->nodes[0].type, .trainable = w_trainable};
     params[1] = (FblParam){.path = fbl_intern(ctx, "v"), .type = module->train->nodes[1].type, .trainable = true};
     module->params = (FblParamList){params, 2, 2};
     return module;
@@ -144,7 +145,8 @@ static void diagnostics_say_where(void **state) {
     check_diagnostic(stop, true, "with respect to any parameter or float input");
     check_diagnostic(stop, true, "a path ends here: the derivative of `stop_gradient` is 0");
     check_diagnostic(stop, false, "nothing is trainable: there are no parameters, or all of them are frozen");
-    const char *floor_text = "graph train {\n %0 = input() {symbol=\"x\"} : f32\n %1 = floor(%0) : f32\n output loss = %1\n}\n";
+    const char *floor_text =
+        "graph train {\n %0 = input() {symbol=\"x\"} : f32\n %1 = floor(%0) : f32\n output loss = %1\n}\n";
     check_diagnostic(floor_text, true, "a path ends here: the derivative of `floor` is 0");
     const char *beta = "graph train {\n %0 = input() {symbol=\"x\"} : f32\n %1 = beta(%0, %0) {stream=3} : f32\n"
                        " output loss = %1\n}\n";
@@ -172,17 +174,19 @@ static void gradcheck_can_fail(void **state) {
     FblGradCheckResult *results = NULL;
     size_t count = 0;
     // The gradient root is 2.001 x instead of 2 x.
-    FblModule *module = module_of(ctx, read_graph(ctx, "graph train {\n %0 = input() {symbol=\"x\"} : f32[a=3]\n %1 = mul(%0, %0) : f32[a=3]\n"
-                                                       " %2 = sum(%1) {axes=[a]} : f32\n %3 = const() {value=2.001} : f32\n"
-                                                       " %4 = mul(%0, %3) : f32[a=3]\n output loss = %2\n grad x = %4\n}\n"));
+    FblModule *module = module_of(
+        ctx, read_graph(ctx, "graph train {\n %0 = input() {symbol=\"x\"} : f32[a=3]\n %1 = mul(%0, %0) : f32[a=3]\n"
+                             " %2 = sum(%1) {axes=[a]} : f32\n %3 = const() {value=2.001} : f32\n"
+                             " %4 = mul(%0, %3) : f32[a=3]\n output loss = %2\n grad x = %4\n}\n"));
     must(ctx, fbl_gradcheck(module, NULL, NULL, &options, &results, &count), "gradcheck");
     assert_int_equal(count, 1);
     assert_false(results[0].ok);
     assert_true(results[0].max_relative_error > 4e-4 && results[0].max_relative_error < 6e-4);
     assert_int_equal(results[0].checked, 3);
 
-    module = module_of(ctx, read_graph(ctx, "graph train {\n %0 = input() {symbol=\"x\"} : f32[a=3]\n %1 = abs(%0) : f32[a=3]\n"
-                                            " %2 = sum(%1) {axes=[a]} : f32\n output loss = %2\n}\n"));
+    module = module_of(
+        ctx, read_graph(ctx, "graph train {\n %0 = input() {symbol=\"x\"} : f32[a=3]\n %1 = abs(%0) : f32[a=3]\n"
+                             " %2 = sum(%1) {axes=[a]} : f32\n output loss = %2\n}\n"));
     FblBindings leaves = {0};
     bind(ctx, &leaves, module->train, "x", (double[]){0, -1, 2e-6});
     must(ctx, fbl_pass_grad(module, &(FblGradOptions){.wrt_inputs = true}), "grad");

@@ -7,7 +7,8 @@
 #include "passes/manager.h"
 
 #define PROGRAM                                                                                                        \
-    "graph train {\n %0 = param() {symbol=\"w\"} : f32[a=3]\n %1 = const() {value=1} : f32\n %2 = mul(%0, %1) : f32[a=3]\n" \
+    "graph train {\n %0 = param() {symbol=\"w\"} : f32[a=3]\n %1 = const() {value=1} : f32\n %2 = mul(%0, %1) : "      \
+    "f32[a=3]\n"                                                                                                       \
     " %3 = mul(%2, %2) : f32[a=3]\n %4 = sum(%3) {axes=[a]} : f32\n output loss = %4\n}\n"
 
 typedef struct Run {
@@ -80,14 +81,17 @@ static void stops_and_leaves_out(void **state) {
     assert_non_null(find_root(r.module->train, FBL_ROOT_GRAD, "w"));
     r = RUN(ctx, "opt-bisect", "1");
     assert_true(r.mul_one == 1);
-    assert_non_null(strstr(r.printed, "bisect: running pass (1) canon-forward\nbisect: not running pass (2) cse-forward\n"));
+    assert_non_null(
+        strstr(r.printed, "bisect: running pass (1) canon-forward\nbisect: not running pass (2) cse-forward\n"));
     fbl_context_destroy(ctx);
 }
 
 static void dumps_every_phase(void **state) {
     (void)state;
     FblContext *ctx = fbl_context_create();
-    char folder[] = "/tmp/fbl_dump_XXXXXX";
+    char folder[512];
+    const char *temporary = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/fbl_dump_XXXXXX", temporary != NULL ? temporary : P_tmpdir);
     assert_non_null(mkdtemp(folder));
     Run r = RUN(ctx, "dump-dir", folder);
     must(ctx, r.status, "run");
@@ -102,7 +106,9 @@ static void dumps_every_phase(void **state) {
     fbl_context_destroy(ctx);
 }
 
-static const char *print_nothing(void *object) { return object; }
+static const char *print_nothing(void *object) {
+    return object;
+}
 
 // A phase outside the graph level gets the same treatment.
 static void later_phases_are_bracketed(void **state) {
@@ -134,7 +140,8 @@ static void unknown_names(void **state) {
     FblPassManager *manager = NULL;
     options.print_after = "hoits";
     assert_int_equal(fbl_manager_create(ctx, &options, NULL, &manager), FBL_USER);
-    assert_string_equal(diagnostics(ctx), "error[E0404]: --print-after: no pass `hoits`\nhint: did you mean `hoist`?\n");
+    assert_string_equal(diagnostics(ctx),
+                        "error[E0404]: --print-after: no pass `hoits`\nhint: did you mean `hoist`?\n");
     assert_int_equal(fbl_options_set(ctx, &options, "opt-bisekt", "3"), FBL_USER);
     assert_non_null(strstr(diagnostics(ctx), "no option `opt-bisekt`"));
     assert_int_equal(fbl_options_set(ctx, &options, "opt-bisect", "3x"), FBL_USER);
@@ -173,9 +180,9 @@ static void the_key(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prints_after_a_pass),        cmocka_unit_test(stops_and_leaves_out),
-        cmocka_unit_test(dumps_every_phase),          cmocka_unit_test(later_phases_are_bracketed),
-        cmocka_unit_test(unknown_names),              cmocka_unit_test(the_key),
+        cmocka_unit_test(prints_after_a_pass), cmocka_unit_test(stops_and_leaves_out),
+        cmocka_unit_test(dumps_every_phase),   cmocka_unit_test(later_phases_are_bracketed),
+        cmocka_unit_test(unknown_names),       cmocka_unit_test(the_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

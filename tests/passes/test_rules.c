@@ -1,6 +1,7 @@
-// One file a rule, tests/passes/rules/NAME.txt: graphs on which the rule must fire (`# fires`) and graphs that it must leave
-// alone (`# stays`). A rule that fires must keep the value: to the bit for [exact] rules, also on NaN, infinities and signed
-// zeros, and to rounding for [rounds] ones. FBL_UPDATE=1 rewrites the `# becomes` texts after a look at the differences.
+// One file a rule, tests/passes/rules/NAME.txt: graphs on which the rule must fire (`# fires`) and graphs that it must
+// leave alone (`# stays`). A rule that fires must keep the value: to the bit for [exact] rules, also on NaN, infinities
+// and signed zeros, and to rounding for [rounds] ones. FBL_UPDATE=1 rewrites the `# becomes` texts after a look at the
+// differences.
 #include "tests/passes/support.h"
 
 #include <math.h>
@@ -57,7 +58,9 @@ static void awkward(const FblGraph *graph, FblBindings *leaves) {
     (void)graph;
 }
 
-static bool same_bits(double a, double b) { return (isnan(a) && isnan(b)) || (a == b && signbit(a) == signbit(b)); }
+static bool same_bits(double a, double b) {
+    return (isnan(a) && isnan(b)) || (a == b && signbit(a) == signbit(b));
+}
 
 static void same_values(const FblGraph *before, const FblGraph *after, bool exact, bool special) {
     FblContext *ctx = before->ctx;
@@ -75,7 +78,8 @@ static void same_values(const FblGraph *before, const FblGraph *after, bool exac
     assert_true(fbl_type_equal(&x->type, &y->type));
     for (int64_t i = 0; i < fbl_type_elements(&x->type); i++) {
         // Sums here have at most 15 terms of size 1: their rounding stays below 1e-14.
-        bool same = exact ? same_bits(x->data[i], y->data[i]) : fabs(x->data[i] - y->data[i]) <= 1e-13 * (1 + fabs(x->data[i]));
+        bool same =
+            exact ? same_bits(x->data[i], y->data[i]) : fabs(x->data[i] - y->data[i]) <= 1e-13 * (1 + fabs(x->data[i]));
         if (!same) {
             fail_msg("element %lld was %.17g, is %.17g\n%s%s", (long long)i, x->data[i], y->data[i],
                      fbl_graph_print(before, false), fbl_graph_print(after, false));
@@ -191,7 +195,8 @@ static void every_rule(void **state) {
 static void stop_gradient_is_kept(void **state) {
     (void)state;
     FblContext *ctx = fbl_context_create();
-    FblGraph *graph = read_graph(ctx, "graph g {\n %0 = input() {symbol=\"x\"} : f32\n %1 = stop_gradient(%0) : f32\n output y = %1\n}\n");
+    FblGraph *graph = read_graph(
+        ctx, "graph g {\n %0 = input() {symbol=\"x\"} : f32\n %1 = stop_gradient(%0) : f32\n output y = %1\n}\n");
     FblRewriteOptions options = {.rules = true, .keep_stop_gradient = true, .only_rule = -1};
     FblGraph *result = NULL;
     must(ctx, fbl_rewrite(graph, &options, NULL, &result), "rewrite");

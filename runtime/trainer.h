@@ -1,0 +1,81 @@
+// Training: epochs of steps over batches of images, evaluation, checkpoints, logs.
+//
+// A run is a function of the program, the recipe, the seed and the data: killed at any moment and resumed, it ends with the
+// same bits as an undisturbed one, on any number of threads.
+// Ownership: everything in the options is borrowed and must outlive the trainer. Threads: one caller.
+#ifndef FBL_RUNTIME_TRAINER_H
+#define FBL_RUNTIME_TRAINER_H
+
+#include <signal.h>
+
+#include "runtime/checkpoint.h"
+#include "runtime/data/loader.h"
+#include "runtime/exec.h"
+#include "runtime/metrics.h"
+#include "runtime/runlog.h"
+
+// The programs of one model: executors over one store.
+typedef struct FblTrainPrograms {
+    const FblModule *module; // after the passes; its plan's executor is `main`
+    FblExec *main;           // functions train, optimizer, eval; at the recipe's batch
+    const FblModule *tail_module;
+    FblExec *tail; // function train at the size of an epoch's last, smaller batch; NULL when all are full
+    FblStore *store;
+} FblTrainPrograms;
+
+typedef struct FblTrainOptions {
+    FblTrainPrograms programs;
+    const FblDataset *train, *test; // test NULL: no evaluation
+    FblTransform transform;         // of the training split
+    FblSampler sampler;
+    double mixup_alpha;
+    const char *run_dir;     // NULL writes nothing
+    const char *recipe_hash; // of the resolved recipe: a resumed run must have the same
+    const char *init;        // safetensors file of initial weights, or NULL
+    bool resume;
+    int64_t max_steps;  // stop after this step (counted from the run's beginning); 0: at the end
+    int64_t save_steps; // a checkpoint every so many steps besides those of the epochs; 0: every ten minutes
+    int workers;        // loader threads
+    bool json, log_steps, quiet;
+    const volatile sig_atomic_t *interrupted; // set by a signal: the step is finished, a checkpoint written
+} FblTrainOptions;
+
+typedef struct FblTrainResult {
+    FblMetricsSummary test; // of the last evaluation; NAN without one
+    double train_loss;      // of the last epoch
+    double best_top1;
+    int64_t best_epoch;
+    int64_t steps; // done in all
+    bool interrupted;
+} FblTrainResult;
+
+// Runs the training to its end (or max_steps, or an interruption).
+FblStatus fbl_train(FblContext *ctx, const FblTrainOptions *options, FblTrainResult *out_result);
+
+// The plan's tensors in the store, set from the initialisers of the module, with `seed`.
+FblStatus fbl_train_init_weights(FblContext *ctx, const FblTrainPrograms *programs, uint64_t seed);
+
+// Sets parameters and states that `file` has under their names, and says on `report` (NULL: nothing) which were found and
+// which not. Other shapes than declared are an error E0712 each. A file with none of them is an error E0713.
+FblStatus fbl_train_load_weights(FblContext *ctx, const FblTrainPrograms *programs, const FblTensorFile *file, const char *path,
+                                 FILE *report);
+
+// Sets all parameters and states from a checkpoint; missing ones are an error.
+FblStatus fbl_train_load_checkpoint(FblContext *ctx, const FblTrainPrograms *programs, const FblTensorFile *file, const char *path);
+
+// Parameters and states as tensors of a file (data points into the store); malloc'ed array, names borrowed.
+FblStatus fbl_train_tensors(FblContext *ctx, const FblTrainPrograms *programs, bool with_slots, FblFileTensor **out_tensors, size_t *out_count);
+
+// Evaluates `data` with the weights in the store: all rows are added to `metrics`, which the caller has initialised.
+typedef struct FblEvalOptions {
+    FblTrainPrograms programs;
+    const FblDataset *data;
+    FblTransform transform; // of the test split
+    const double *class_count;
+    int64_t classes;
+    int64_t epoch; // for outputs that depend on it
+    int workers;
+} FblEvalOptions;
+FblStatus fbl_train_evaluate(FblContext *ctx, const FblEvalOptions *options, FblMetrics *metrics);
+
+#endif

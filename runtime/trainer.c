@@ -21,7 +21,7 @@ typedef struct Trainer {
     FblLoader *loader;
     FblRunLog *log;
     FblMetrics metrics;
-    double *class_count;
+    double *class_count, *feature_norm;
     int64_t classes;
     FblCheckpointInfo info; // where the run is
     double sums[3];         // of the epoch so far: loss * images, images right, images
@@ -103,11 +103,16 @@ static FblStatus begin_epoch(Trainer *t) {
         t->rate = rate ? rate->data[0] : 0;
         fbl_trainer_set_epoch(t->ctx, programs->main, "train", t->module, &epoch, &values);
         fbl_trainer_set_epoch(t->ctx, programs->main, "optimizer", t->module, &epoch, &values);
-        if (programs->tail) { // numbered alike: the same program at another batch size
-            fbl_trainer_set_epoch(t->ctx, programs->tail, "train", programs->tail_module, &epoch, &values);
-        }
     }
     fbl_bindings_free(&values);
+    if (status == FBL_OK && t->options->programs.tail) { // a program of its own: its hoisted values may be numbered differently
+        FblBindings tail_values = {0};
+        status = fbl_epoch_values(t->options->programs.tail_module, &epoch, &tail_values);
+        if (status == FBL_OK) {
+            fbl_trainer_set_epoch(t->ctx, t->options->programs.tail, "train", t->options->programs.tail_module, &epoch, &tail_values);
+        }
+        fbl_bindings_free(&tail_values);
+    }
     if (status == FBL_OK && !isfinite(t->rate)) {
         status = fbl_error(t->ctx, "E0716", t->module->recipe.loc, "the rate of epoch %" PRId64 " is %g", t->info.epoch, t->rate);
     }
@@ -173,6 +178,21 @@ static FblStatus train_step(Trainer *t, const FblBatch *batch) {
     return FBL_OK;
 }
 
+// What `fblc report` shows of the last evaluation besides the curves: test_classes.json, rewritten each epoch.
+static FblStatus write_classes(Trainer *t) {
+    if (!t->options->run_dir) {
+        return FBL_OK;
+    }
+    char *text = fbl_metrics_json(&t->metrics, t->options->test->class_names, t->feature_norm);
+    if (!text) {
+        return FBL_NOMEM;
+    }
+    FblSpan span = {text, strlen(text)};
+    FblStatus status = fbl_write_file_atomic(t->ctx, fbl_path_join(t->ctx, t->options->run_dir, "test_classes.json"), &span, 1);
+    free(text);
+    return status;
+}
+
 static FblStatus evaluate(Trainer *t, FblMetricsSummary *out) {
     *out = (FblMetricsSummary){NAN, NAN, NAN, NAN, NAN, NAN, NAN};
     if (!t->options->test) {
@@ -180,11 +200,11 @@ static FblStatus evaluate(Trainer *t, FblMetricsSummary *out) {
     }
     FblEvalOptions options = {.programs = t->options->programs, .data = t->options->test, .class_count = t->class_count, .classes = t->classes,
                               .transform = fbl_transform_for_test(&t->options->transform, t->options->test), .epoch = t->info.epoch,
-                              .workers = t->options->workers};
+                              .workers = t->options->workers, .feature_norm = t->feature_norm};
     fbl_metrics_reset(&t->metrics);
     FBL_TRY(fbl_train_evaluate(t->ctx, &options, &t->metrics));
     *out = fbl_metrics_summary(&t->metrics);
-    return FBL_OK;
+    return write_classes(t);
 }
 
 static FblStatus end_epoch(Trainer *t, double started) {
@@ -269,9 +289,10 @@ static FblStatus prepare(Trainer *t) {
         return FBL_INTERNAL;
     }
     t->class_count = calloc((size_t)t->classes + 1, sizeof *t->class_count);
+    t->feature_norm = calloc((size_t)t->classes + 1, sizeof *t->feature_norm);
     t->scores = malloc((size_t)(t->batch * t->classes + 1) * sizeof *t->scores);
     t->states_before = malloc((size_t)t->store->bytes[FBL_REGION_STATES] + 64);
-    if (!t->class_count || !t->scores || !t->states_before) {
+    if (!t->class_count || !t->feature_norm || !t->scores || !t->states_before) {
         return FBL_NOMEM;
     }
     for (int64_t c = 0; c < t->classes; c++) {
@@ -315,6 +336,7 @@ FblStatus fbl_train(FblContext *ctx, const FblTrainOptions *options, FblTrainRes
     out_result->steps = t.info.step;
     fbl_metrics_deinit(&t.metrics);
     free(t.class_count);
+    free(t.feature_norm);
     free(t.scores);
     free(t.states_before);
     return status;

@@ -75,7 +75,12 @@ typedef struct FblEvalOptions {
     int64_t classes;
     int64_t epoch; // for outputs that depend on it
     int workers;
+    double *feature_norm; // [classes] gets the mean length of the output `feature` per class; NULL: not wanted
 } FblEvalOptions;
 FblStatus fbl_train_evaluate(FblContext *ctx, const FblEvalOptions *options, FblMetrics *metrics);
+
+// The numbers of an evaluation as one JSON object: top1, top5, many, medium, few, per_class, class_count, names, confusion
+// (up to 200 classes), feature_norm (may be NULL). malloc'ed; NULL when memory is short.
+char *fbl_metrics_json(const FblMetrics *metrics, char *const *class_names, const double *feature_norm);
 
 #endif

@@ -1,0 +1,244 @@
+#include "cli/training.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "base/hash.h"
+#include "base/io.h"
+#include "cli/training_file.h"
+#include "ir/module_text.h"
+
+static const char *stem_of(FblContext *ctx, const char *path) {
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    return fbl_arena_strndup(fbl_context_arena(ctx), name, dot && dot != name ? (size_t)(dot - name) : strlen(name));
+}
+
+// The pool binds the calling thread to one core; loader threads that it starts later must not inherit that.
+static FblStatus init_driver(FblTraining *training) {
+    cpu_set_t cores;
+    bool known = pthread_getaffinity_np(pthread_self(), sizeof cores, &cores) == 0;
+    FBL_TRY(fbl_driver_init(&training->driver, training->ctx, &training->cli->passes, (int)training->cli->threads));
+    if (known) {
+        pthread_setaffinity_np(pthread_self(), sizeof cores, &cores);
+    }
+    return FBL_OK;
+}
+
+static void keep_sources(FblTraining *training, const FblProgram *program) {
+    const uint32_t *files;
+    size_t count = fbl_program_sources(program, &files);
+    training->sources = FBL_NEW_ARRAY(fbl_context_arena(training->ctx), FblTrainingSource, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        const FblSource *source = fbl_source_get(training->ctx, files[i]);
+        training->sources[training->source_count++] = (FblTrainingSource){source->path, source->text, source->length};
+    }
+}
+
+static FblBuildOptions build_options(FblTraining *training, int64_t batch) {
+    FblBuildOptions options = fbl_cli_build_options(training->cli);
+    options.settings = training->settings;
+    options.setting_count = training->setting_count;
+    options.stage = training->stage;
+    options.class_extent = training->class_extent;
+    options.batch = batch > 0 ? batch : options.batch;
+    return options;
+}
+
+static FblStatus load_data(FblTraining *training, const FblRecipe *recipe, const char *source_path, int needs) {
+    FblContext *ctx = training->ctx;
+    if (!(needs & (FBL_TRAINING_DATA | FBL_TRAINING_DATA_IF_ANY))) {
+        return FBL_OK;
+    }
+    bool optional = !(needs & FBL_TRAINING_DATA);
+    if (optional && recipe->dataset.kind != FBL_VALUE_CALL) {
+        return FBL_OK;
+    }
+    FBL_TRY(fbl_recipe_data(ctx, recipe, training->cli->data, fbl_path_directory(ctx, source_path), &training->data));
+    const FblDatasetSpec *spec = &training->data.dataset;
+    const char *place = spec->kind == FBL_DATASET_LIST ? spec->train_list : spec->directory;
+    if (optional && (!place || !fbl_path_exists(place))) {
+        return FBL_OK;
+    }
+    FBL_TRY(fbl_dataset_load(ctx, spec, FBL_SPLIT_TRAIN, &training->train));
+    training->class_extent = training->train.classes;
+    if (needs & FBL_TRAINING_DATA) {
+        FBL_TRY(fbl_dataset_load(ctx, spec, FBL_SPLIT_TEST, &training->test));
+        if (training->test.classes != training->train.classes) {
+            return fbl_error(ctx, "E0705", recipe->dataset.loc, "the training images have %d classes, the test images %d", training->train.classes,
+                             training->test.classes);
+        }
+        if (!training->cli->quiet) {
+            fprintf(stderr, "train: %s\ntest:  %s\n", training->train.description, training->test.description);
+        }
+    }
+    return FBL_OK;
+}
+
+// Size of an epoch's last batch when it is smaller than the others, else 0.
+static int64_t tail_size(const FblTraining *training) {
+    const FblRecipe *recipe = &training->main.module->recipe;
+    return training->train.count ? fbl_sampler_length(&training->data.sampler, &training->train) % recipe->batch : 0;
+}
+
+static FblStatus compile_part(FblTraining *training, FblTrainingPart *part, bool is_tail, int needs) {
+    FblLowerOptions options = fbl_driver_lower_options(&training->driver);
+    options.with_eval = !is_tail && part->module->eval;
+    options.with_train = part->module->train != NULL;
+    options.with_optimizer = !is_tail && part->module->optimizer;
+    (void)needs;
+    return fbl_driver_compile(&training->driver, part->module, &options, &part->built);
+}
+
+static FblStatus build_tail(FblTraining *training, FblProgram *program, int64_t size, int needs) {
+    FblBuildOptions options = build_options(training, size);
+    FBL_TRY(fbl_program_build(program, &options, &training->tail.module));
+    FBL_TRY(fbl_driver_optimize(&training->driver, training->tail.module));
+    return needs & FBL_TRAINING_CODE ? compile_part(training, &training->tail, true, needs) : FBL_OK;
+}
+
+static FblStatus open_source(FblTraining *training, const char *path, int needs) {
+    FblProgram *program;
+    FblModule *draft;
+    FBL_TRY(fbl_cli_load(training->cli, path, &program));
+    keep_sources(training, program);
+    if (!fbl_program_has_train(program)) {
+        FblDiag *diag = fbl_diag(training->ctx, FBL_ERROR, "E0700", FBL_NO_LOC, "%s has no train block", path);
+        fbl_diag_hint(training->ctx, diag, "models/cifar10_lt.fbl shows one");
+        return FBL_USER;
+    }
+    FblBuildOptions first = fbl_cli_build_options(training->cli); // settles --epochs into the settings
+    training->settings = training->cli->settings;
+    training->setting_count = training->cli->setting_count;
+    training->stage = training->cli->stage;
+    first.symbolic = true;
+    FBL_TRY(fbl_program_build(program, &first, &draft));
+    FBL_TRY(load_data(training, &draft->recipe, path, needs));
+    FblBuildOptions options = build_options(training, 0);
+    FBL_TRY(fbl_program_build(program, &options, &training->main.module));
+    FBL_TRY(fbl_driver_optimize(&training->driver, training->main.module));
+    if (needs & FBL_TRAINING_CODE) {
+        FBL_TRY(compile_part(training, &training->main, false, needs));
+    }
+    int64_t tail = needs & FBL_TRAINING_NO_TRAIN ? 0 : tail_size(training);
+    return tail ? build_tail(training, program, tail, needs) : FBL_OK;
+}
+
+// A tail that the file does not hold: built from its sources, laid out in a folder of their own.
+static FblStatus tail_from_sources(FblTraining *training, int64_t size, int needs) {
+    FblContext *ctx = training->ctx;
+    const char *base = getenv("TMPDIR");
+    char *folder = fbl_arena_printf(fbl_context_arena(ctx), "%s/fblc-XXXXXX", base && *base ? base : P_tmpdir);
+    if (!mkdtemp(folder)) {
+        fbl_error(ctx, "E0901", FBL_NO_LOC, "cannot make the folder %s", folder);
+        return FBL_IO;
+    }
+    const char *path;
+    FblProgram *program;
+    FblStatus status = fbl_training_write_sources(training, folder, &path);
+    if (status == FBL_OK) {
+        status = fbl_program_load(ctx, &(FblProgramOptions){.path = path, .library_dir = folder}, &program);
+    }
+    if (status == FBL_OK) {
+        status = build_tail(training, program, size, needs);
+    }
+    fbl_training_remove_sources(training, folder);
+    return status;
+}
+
+static FblStatus open_compiled(FblTraining *training, const char *path, int needs) {
+    FBL_TRY(fblx_read(training->ctx, path, &training->file));
+    FBL_TRY(fbl_training_read_file(training, path));
+    const char *source = training->source_count ? training->sources[0].path : path;
+    FBL_TRY(load_data(training, &training->main.module->recipe, fbl_path_exists(source) ? source : path, needs));
+    FBL_TRY(fbl_training_file_code(training, &training->main, 0, path));
+    if (needs & FBL_TRAINING_NO_TRAIN) {
+        training->tail = (FblTrainingPart){0};
+        return FBL_OK;
+    }
+    int64_t size = training->train.count ? tail_size(training) : training->tail.module ? training->tail.module->recipe.batch : 0;
+    if (training->tail.module && training->tail.module->recipe.batch == size) {
+        return fbl_training_file_code(training, &training->tail, 1, path);
+    }
+    training->tail = (FblTrainingPart){0};
+    return size ? tail_from_sources(training, size, needs) : FBL_OK;
+}
+
+static FblStatus create_memory(FblTraining *training) {
+    FBL_TRY(fbl_driver_load(&training->driver, &training->main.built));
+    FBL_TRY(fbl_store_create(training->ctx, training->main.built.plan, &training->store));
+    FBL_TRY(fbl_driver_exec(&training->driver, &training->main.built, training->store, &training->main.exec));
+    if (training->tail.module) {
+        FBL_TRY(fbl_driver_load(&training->driver, &training->tail.built));
+        const FblPlan *a = training->main.built.plan, *b = training->tail.built.plan;
+        bool same = a->param_count == b->param_count && a->state_count == b->state_count;
+        for (size_t i = 0; same && i < a->param_count; i++) {
+            same = a->params[i].offset == b->params[i].offset && strcmp(a->params[i].name, b->params[i].name) == 0;
+        }
+        for (size_t i = 0; same && i < a->state_count; i++) {
+            same = a->states[i].offset == b->states[i].offset && strcmp(a->states[i].name, b->states[i].name) == 0;
+        }
+        if (!same) {
+            fbl_error(training->ctx, "E0706", FBL_NO_LOC, "the programs for full and for smaller batches lay out their parameters differently");
+            return FBL_INTERNAL;
+        }
+        FBL_TRY(fbl_driver_exec(&training->driver, &training->tail.built, training->store, &training->tail.exec));
+    }
+    return FBL_OK;
+}
+
+FblStatus fbl_training_open(FblCli *cli, const char *path, int needs, FblTraining *out_training) {
+    FblTraining *training = out_training;
+    memset(training, 0, sizeof *training);
+    training->cli = cli;
+    training->ctx = cli->ctx;
+    training->name = stem_of(cli->ctx, path);
+    FBL_TRY(init_driver(training));
+    bool compiled = fblx_is(path) || (strlen(path) > 5 && strcmp(path + strlen(path) - 5, ".fblx") == 0);
+    FBL_TRY(compiled ? open_compiled(training, path, needs) : open_source(training, path, needs));
+    const char *text = fbl_module_print(training->main.module);
+    FblHash hash = fbl_hash(text, strlen(text));
+    fbl_hash_hex(&hash, training->recipe_hash);
+    training->recipe_text = fbl_training_recipe_text(training);
+    return needs & FBL_TRAINING_MEMORY ? create_memory(training) : FBL_OK;
+}
+
+static void deinit_part(FblTrainingPart *part) {
+    fbl_exec_destroy(part->exec);
+    if (part->built.codes) {
+        fbl_built_deinit(&part->built);
+    }
+}
+
+void fbl_training_deinit(FblTraining *training) {
+    deinit_part(&training->main);
+    deinit_part(&training->tail);
+    fbl_store_destroy(training->store);
+    fbl_dataset_deinit(&training->train);
+    fbl_dataset_deinit(&training->test);
+    fblx_deinit(&training->file);
+    if (training->driver.ctx) {
+        fbl_driver_deinit(&training->driver);
+    }
+    memset(training, 0, sizeof *training);
+}
+
+FblTrainPrograms fbl_training_programs(FblTraining *training) {
+    return (FblTrainPrograms){training->main.module, training->main.exec, training->tail.module, training->tail.exec, training->store};
+}
+
+void fbl_training_counts(const FblTraining *training, size_t *out_kernels, size_t *out_cached, double *out_milliseconds) {
+    const FblTrainingPart *parts[2] = {&training->main, &training->tail};
+    *out_kernels = *out_cached = 0;
+    *out_milliseconds = 0;
+    for (int i = 0; i < 2; i++) {
+        *out_kernels += parts[i]->built.plan ? parts[i]->built.plan->kernel_count : 0;
+        *out_cached += parts[i]->built.cached;
+        *out_milliseconds += parts[i]->built.milliseconds;
+    }
+}

@@ -1,0 +1,73 @@
+// A program ready to train or evaluate: from source or from a compiled file, with its data, code and memory.
+//
+// Shared by the verbs run, eval, compile, export, explain and profile.
+// Ownership: a training owns its data, code and memory. Threads: as the context.
+#ifndef FBL_CLI_TRAINING_H
+#define FBL_CLI_TRAINING_H
+
+#include "cli/driver.h"
+#include "cli/options.h"
+#include "runtime/fblx.h"
+#include "runtime/recipe_data.h"
+#include "runtime/trainer.h"
+
+// A source file of the program.
+typedef struct FblTrainingSource {
+    const char *path, *text;
+    size_t length;
+} FblTrainingSource;
+
+// One program: the module at one batch size, and its code.
+typedef struct FblTrainingPart {
+    FblModule *module; // after the passes
+    FblBuilt built;
+    FblExec *exec;
+} FblTrainingPart;
+
+typedef struct FblTraining {
+    FblCli *cli;
+    FblContext *ctx;
+    FblDriver driver;
+    FblTrainingPart main;
+    FblTrainingPart tail; // at the size of an epoch's last, smaller batch; module NULL when there is none
+    FblStore *store;
+    FblRecipeData data;
+    FblDataset train, test;
+    FblTrainingSource *sources; // [0] is the file itself
+    size_t source_count;
+    const char *name;        // of the file without folder and ending
+    const char *recipe_text; // the settings and the resolved recipe, for people
+    char recipe_hash[65];
+    FblxFile file; // when it came from a compiled file
+    FblSetting *settings; // that it was built with (from the command line or the compiled file)
+    size_t setting_count;
+    const char *stage;
+    int64_t class_extent;
+} FblTraining;
+
+// What fbl_training_open does besides reading and optimizing the program.
+typedef enum FblTrainingNeeds {
+    FBL_TRAINING_DATA = 1,       // load the data set (a missing one is an error)
+    FBL_TRAINING_DATA_IF_ANY = 2, // load it when it is there, to know the size of the last batch
+    FBL_TRAINING_CODE = 4,       // machine code
+    FBL_TRAINING_MEMORY = 8,     // load the code, create store and executors
+    FBL_TRAINING_NO_TRAIN = 16   // only evaluation: the last batch's own program is not needed
+} FblTrainingNeeds;
+
+// Opens `path` (.fbl or .fblx). Deinit in any case.
+FblStatus fbl_training_open(FblCli *cli, const char *path, int needs, FblTraining *out_training);
+void fbl_training_deinit(FblTraining *training);
+
+FblTrainPrograms fbl_training_programs(FblTraining *training);
+
+// Writes everything into one file.
+FblStatus fbl_training_write(FblTraining *training, const char *path);
+
+// Makes the run directory: sources, recipe.txt, environment.txt, program.fblx. With `resume` an existing one is kept;
+// otherwise a run that is already there is moved aside.
+FblStatus fbl_training_run_dir(FblTraining *training, const char *run_dir, bool resume);
+
+// Kernels of all parts: compiled anew, and taken from the cache or the file.
+void fbl_training_counts(const FblTraining *training, size_t *out_kernels, size_t *out_cached, double *out_milliseconds);
+
+#endif

@@ -1,0 +1,21 @@
+// What a training keeps in files: compiled programs, run directories, copies of sources. Private to cli/training*.c.
+#ifndef FBL_CLI_TRAINING_FILE_H
+#define FBL_CLI_TRAINING_FILE_H
+
+#include "cli/training.h"
+
+// Modules, settings and sources out of training->file; numeric --set of run-time scalars, --epochs and --seed are applied.
+FblStatus fbl_training_read_file(FblTraining *training, const char *path);
+// The plan and code of program `index`: as they are in the file when they were made for this machine, otherwise compiled
+// from the module, with a message.
+FblStatus fbl_training_file_code(FblTraining *training, FblTrainingPart *part, uint32_t index, const char *path);
+
+// Copies of the sources side by side in `folder`; *out_main is the path of the first.
+FblStatus fbl_training_write_sources(FblTraining *training, const char *folder, const char **out_main);
+// Removes what fbl_training_write_sources wrote, and the folder.
+void fbl_training_remove_sources(FblTraining *training, const char *folder);
+
+// Settings and resolved recipe, for people. In the arena.
+const char *fbl_training_recipe_text(FblTraining *training);
+
+#endif

@@ -5,11 +5,8 @@
 #include "base/diag.h"
 #include "cli/cost.h"
 #include "cli/driver.h"
+#include "cli/facts.h"
 #include "cli/options.h"
-
-typedef struct Facts {
-    double parameters, trainable, forward, step, memory, bound; // -1: not known
-} Facts;
 
 static double count_parameters(const FblModule *module, bool trainable) {
     double total = 0;
@@ -34,7 +31,7 @@ static int64_t batch_of(const FblGraph *graph) {
 }
 
 // Bytes of all regions with the largest arena, and with the largest live set in its place.
-static void plan_memory(const FblPlan *plan, Facts *facts) {
+static void plan_memory(const FblPlan *plan, FblFacts *facts) {
     int64_t arena = 0, bound = 0, rest = 0;
     for (size_t i = 0; i < plan->function_count; i++) {
         arena = plan->functions[i].arena_bytes > arena ? plan->functions[i].arena_bytes : arena;
@@ -47,7 +44,7 @@ static void plan_memory(const FblPlan *plan, Facts *facts) {
     facts->bound = (double)(bound + rest);
 }
 
-static FblStatus measure(FblCli *cli, FblModule *module, Facts *facts) {
+static FblStatus measure(FblCli *cli, FblModule *module, FblFacts *facts) {
     facts->parameters = count_parameters(module, false);
     facts->trainable = count_parameters(module, true);
     const FblGraph *forward = module->eval ? module->eval : module->train;
@@ -99,17 +96,20 @@ static void print_text(const char *label, double value, double unit, const char 
     }
 }
 
-FblStatus fbl_cmd_check(FblCli *cli) {
+FblStatus fbl_cli_facts(FblCli *cli, const char *path, FblFacts *out_facts) {
     FblProgram *program;
     FblModule *module = NULL;
-    FBL_TRY(fbl_cli_load(cli, cli->args[0], &program));
+    *out_facts = (FblFacts){-1, -1, -1, -1, -1, -1};
+    FBL_TRY(fbl_cli_load(cli, path, &program));
     FblBuildOptions options = fbl_cli_build_options(cli);
     options.symbolic = true;
     FBL_TRY(fbl_program_check(program, &options, &module));
-    Facts facts = {-1, -1, -1, -1, -1, -1};
-    if (module) {
-        FBL_TRY(measure(cli, module, &facts));
-    }
+    return module ? measure(cli, module, out_facts) : FBL_OK;
+}
+
+FblStatus fbl_cmd_check(FblCli *cli) {
+    FblFacts facts;
+    FBL_TRY(fbl_cli_facts(cli, cli->args[0], &facts));
     if (cli->json) {
         printf("{");
         print_json("parameters", facts.parameters, ",");

@@ -100,8 +100,11 @@ FblStatus fbl_cmd_report(FblCli *cli) {
     if (status == FBL_OK) {
         char *json = cJSON_PrintUnformatted(runs);
         char *data = script_safe(json ? json : "[]");
-        FblSpan spans[] = {{fbl_report_head, strlen(fbl_report_head)}, {data, strlen(data)}, {fbl_report_tail, strlen(fbl_report_tail)}};
-        status = fbl_write_file_atomic(cli->ctx, cli->output ? cli->output : "report.html", spans, 3);
+        FblSpan spans[] = {{fbl_report_head, strlen(fbl_report_head)},
+                           {data, strlen(data)},
+                           {fbl_report_script, strlen(fbl_report_script)},
+                           {fbl_report_tail, strlen(fbl_report_tail)}};
+        status = fbl_write_file_atomic(cli->ctx, cli->output ? cli->output : "report.html", spans, 4);
         free(data);
         free(json);
     }

@@ -7,7 +7,7 @@ const char fbl_report_head[] =
     "td:first-child,th:first-child{text-align:left}.axis{stroke:#999}.grid{stroke:#eee}text{font-size:10px;fill:#444}</style></head><body>\n"
     "<h1>Runs</h1><div id=\"page\"></div>\n<script>\nconst runs = ";
 
-const char fbl_report_tail[] =
+const char fbl_report_script[] =
     ";\n"
     "const colors = ['#1f6fb4', '#d1495b', '#2e8b57', '#b8860b', '#7d4fb0', '#333'];\n"
     "const page = document.getElementById('page');\n"
@@ -33,6 +33,9 @@ const char fbl_report_tail[] =
     "  }\n"
     "  return g + '</svg>';\n"
     "}\n"
+    ;
+
+const char fbl_report_tail[] =
     "make('<table><tr><th>run</th><th>epochs</th><th>top-1</th><th>top-5</th><th>many</th><th>medium</th><th>few</th></tr>' + runs.map((r, i) => {\n"
     "  const c = r.classes || {}; return `<tr><td style=\"color:${colors[i % 6]}\">${esc(r.name)}</td><td>${r.train.length}</td><td>${pct(c.top1)}</td><td>${pct(c.top5)}</td><td>${pct(c.many)}</td><td>${pct(c.medium)}</td><td>${pct(c.few)}</td></tr>`; }).join('') + '</table>');\n"
     "const line = (key, part, dash) => runs.map((r, i) => ({color: colors[i % 6], dash, points: r[part].map((e) => [e.epoch, e[key]])}));\n"

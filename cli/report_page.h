@@ -4,6 +4,7 @@
 
 // The page up to the data, which is a JSON array of runs, and what follows it.
 extern const char fbl_report_head[];
+extern const char fbl_report_script[];
 extern const char fbl_report_tail[];
 
 #endif

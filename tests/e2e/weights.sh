@@ -1,0 +1,27 @@
+#!/bin/sh
+# Weights out and in again; the forms of --emit, explain, graph and report.
+. "$(dirname "$0")/common.sh"
+expect 0 "$fblc" run "$here/tiny.fbl" --quiet --epochs 1 --out "$out/run"
+expect 0 "$fblc" export "$out/run" --last --safetensors "$out/w.safetensors"
+expect 0 "$fblc" run "$here/tiny.fbl" --epochs 1 --max-steps 1 --init "$out/w.safetensors" --out "$out/next"
+says '10 of 10 tensors set'
+for form in graph kernels plan llvm asm; do
+    expect 0 "$fblc" compile "$here/tiny.fbl" --emit $form
+    [ -s "$out/stdout" ] || fail "--emit $form is empty"
+done
+expect 0 "$fblc" explain "$here/tiny.fbl"
+grep -q 'tiny.fbl:' "$out/stdout" || fail "explain names no source line"
+expect 0 "$fblc" explain "$here/tiny.fbl" --json --measure
+grep -q '"measured_us":[0-9]' "$out/stdout" || fail "explain --measure has no time"
+expect 0 "$fblc" profile "$here/tiny.fbl"
+expect 0 "$fblc" graph "$here/tiny.fbl" --mode eval -o "$out/g.svg"
+grep -q '</svg>' "$out/g.svg" || fail "no SVG"
+expect 0 "$fblc" graph "$here/tiny.fbl" --fused -o "$out/g.dot"
+expect 0 "$fblc" report "$out/run" "$out/next" -o "$out/r.html"
+grep -q '"per_class"' "$out/r.html" || fail "the report has no classes"
+for file in source/tiny.fbl source/losses.fbl recipe.txt environment.txt program.fblx log_train.csv log_test.csv test_classes.json last.safetensors best.safetensors; do
+    [ -s "$out/run/$file" ] || fail "the run directory has no $file"
+done
+# A run in the way is moved aside, not lost.
+expect 0 "$fblc" run "$here/tiny.fbl" --quiet --max-steps 1 --out "$out/run"
+[ -e "$out/run.1/last.safetensors" ] || fail "the first run is gone"

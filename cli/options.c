@@ -182,6 +182,9 @@ static FblStatus unknown_option(FblCli *cli, const char *argument, int letter) {
     if (letter) {
         return fbl_cli_usage(cli, "`%s` has no option -%c, or its value is missing", cli->verb, letter);
     }
+    if (strncmp(argument, "--", 2) != 0) {
+        return fbl_cli_usage(cli, "`%s` has no option `%s`", cli->verb, argument);
+    }
     size_t length = strcspn(argument + 2, "=");
     const char *name = fbl_arena_strndup(fbl_context_arena(cli->ctx), argument + 2, length);
     for (size_t i = 0; i < ROW_COUNT; i++) {

@@ -59,7 +59,7 @@ static FblStatus load_data(FblTraining *training, const FblRecipe *recipe, const
     if (optional && recipe->dataset.kind != FBL_VALUE_CALL) {
         return FBL_OK;
     }
-    FBL_TRY(fbl_recipe_data(ctx, recipe, training->cli->data, fbl_path_directory(ctx, source_path), &training->data));
+    FBL_TRY(fbl_data_from_recipe(ctx, recipe, training->cli->data, fbl_path_directory(ctx, source_path), &training->data));
     const FblDatasetSpec *spec = &training->data.dataset;
     const char *place = spec->kind == FBL_DATASET_LIST ? spec->train_list : spec->directory;
     if (optional && (!place || !fbl_path_exists(place))) {

@@ -142,6 +142,13 @@ static FblStatus apply_setting(FblTraining *training, const FblSetting *setting)
                 known = true;
             }
         }
+        if (strcmp(key, "optimizer.weight_decay") == 0) { // groups have copies; those of their own value keep it
+            for (size_t g = 1; g < modules[m]->recipe.group_count; g++) {
+                FblOptimizerGroup *group = &modules[m]->recipe.groups[g];
+                group->weight_decay = group->weight_decay == modules[m]->recipe.groups[0].weight_decay ? value : group->weight_decay;
+            }
+            modules[m]->recipe.groups[0].weight_decay = value;
+        }
         if (strcmp(key, "epochs") == 0 && value >= 1 && value <= 1e9) {
             modules[m]->recipe.epochs = (int64_t)value;
             known = true;

@@ -119,7 +119,7 @@ static void read_normalize(const FblRecipe *recipe, FblTransform *out) {
     }
 }
 
-FblStatus fbl_recipe_data(FblContext *ctx, const FblRecipe *recipe, const char *data_dir, const char *source_dir,
+FblStatus fbl_data_from_recipe(FblContext *ctx, const FblRecipe *recipe, const char *data_dir, const char *source_dir,
                           FblRecipeData *out_data) {
     *out_data = (FblRecipeData){.sampler = {.kind = FBL_SAMPLER_SHUFFLE, .epochs = recipe->epochs}};
     FBL_TRY(read_dataset(ctx, recipe, data_dir, source_dir, &out_data->dataset));

@@ -5,18 +5,19 @@
 #include "base/diag.h"
 #include "base/io.h"
 
-static int64_t integer_of(const FblValue *call, const char *key, int64_t otherwise) {
-    const FblValue *value = fbl_value_get(call, key, -1);
+// The argument `key`, or the one at `position` among those written without a name.
+static int64_t integer_of(const FblValue *call, const char *key, int position, int64_t otherwise) {
+    const FblValue *value = fbl_value_get(call, key, position);
     return value && value->kind == FBL_VALUE_INT ? value->integer : otherwise;
 }
 
-static double real_of(const FblValue *call, const char *key, double otherwise) {
-    const FblValue *value = fbl_value_get(call, key, -1);
+static double real_of(const FblValue *call, const char *key, int position, double otherwise) {
+    const FblValue *value = fbl_value_get(call, key, position);
     return value && (value->kind == FBL_VALUE_REAL || value->kind == FBL_VALUE_INT) ? value->real : otherwise;
 }
 
-static const char *string_of(const FblValue *call, const char *key) {
-    const FblValue *value = fbl_value_get(call, key, -1);
+static const char *string_of(const FblValue *call, const char *key, int position) {
+    const FblValue *value = fbl_value_get(call, key, position);
     return value && value->kind == FBL_VALUE_STRING ? value->string : NULL;
 }
 
@@ -38,11 +39,11 @@ static const char *locate(FblContext *ctx, const char *path, const char *source_
 
 static FblStatus read_imbalance(FblContext *ctx, const FblValue *dataset, FblImbalance *out) {
     const FblValue *imbalance = fbl_value_get(dataset, "imbalance", -1);
-    out->seed = (uint32_t)integer_of(dataset, "seed", 0);
+    out->seed = (uint32_t)integer_of(dataset, "seed", -1, 0);
     if (!imbalance) {
         return FBL_OK;
     }
-    double factor = real_of(imbalance, "factor", 1);
+    double factor = real_of(imbalance, "factor", 0, 1);
     if (!(factor > 0 && factor <= 1)) {
         FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0702", imbalance->loc, "the imbalance factor must lie in (0, 1], found %g", factor);
         fbl_diag_hint(ctx, diag, "0.01 makes the smallest class a hundredth of the largest");
@@ -74,13 +75,13 @@ static FblStatus read_dataset(FblContext *ctx, const FblRecipe *recipe, const ch
     if (!known) {
         return fbl_error(ctx, "E0701", call->loc, "there is no data set called `%s`", call->string);
     }
-    const char *directory = string_of(call, "directory"), *root = string_of(call, "root");
+    const char *directory = string_of(call, "directory", 0), *root = string_of(call, "root", 2);
     out->directory = data_dir ? data_dir : locate(ctx, directory, source_dir);
     out->root = data_dir ? data_dir : locate(ctx, root, source_dir);
-    out->train_list = locate(ctx, string_of(call, "train"), source_dir);
-    out->test_list = locate(ctx, string_of(call, "test"), source_dir);
-    out->classes = (int32_t)integer_of(call, "classes", 0);
-    out->resize = (int32_t)integer_of(call, "resize", 0);
+    out->train_list = locate(ctx, string_of(call, "train", 0), source_dir);
+    out->test_list = locate(ctx, string_of(call, "test", 1), source_dir);
+    out->classes = (int32_t)integer_of(call, "classes", -1, 0);
+    out->resize = (int32_t)integer_of(call, "resize", -1, 0);
     const FblValue *renumber = fbl_value_get(call, "renumber", -1);
     out->renumber = out->kind == FBL_DATASET_LIST && (!renumber || renumber->integer != 0);
     return read_imbalance(ctx, call, &out->imbalance);
@@ -100,7 +101,7 @@ static FblStatus read_augment(FblContext *ctx, const FblRecipe *recipe, FblTrans
         bool known = false;
         for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
             if (call->kind == FBL_VALUE_CALL && strcmp(kinds[k].name, call->string) == 0) {
-                out->ops[out->count++] = (FblAugment){kinds[k].kind, (int32_t)integer_of(call, "size", 0), (int32_t)integer_of(call, "pad", 0)};
+                out->ops[out->count++] = (FblAugment){kinds[k].kind, (int32_t)integer_of(call, "size", 0, 0), (int32_t)integer_of(call, "pad", 1, 0)};
                 known = true;
             }
         }
@@ -129,7 +130,7 @@ FblStatus fbl_data_from_recipe(FblContext *ctx, const FblRecipe *recipe, const c
         if (!fbl_sampler_kind(recipe->sampler.string, &out_data->sampler.kind)) {
             return fbl_error(ctx, "E0704", recipe->sampler.loc, "there is no sampler called `%s`", recipe->sampler.string);
         }
-        out_data->sampler.beta = real_of(&recipe->sampler, "beta", 0);
+        out_data->sampler.beta = real_of(&recipe->sampler, "beta", 0, 0);
     }
     out_data->mixup_alpha = recipe->mixup.kind == FBL_VALUE_REAL ? recipe->mixup.real : 0;
     return FBL_OK;

@@ -35,7 +35,8 @@ static void round_trip(void **state) {
     FblContext *ctx = fbl_context_create();
     size_t size;
     FblxFile file;
-    assert_int_equal(fblx_parse(ctx, "file", written(ctx, &size), size, &file), FBL_OK);
+    char *bytes = written(ctx, &size);
+    assert_int_equal(fblx_parse(ctx, "file", bytes, size, &file), FBL_OK);
     assert_int_equal(file.count, 4);
     for (size_t i = 0; i < 4; i++) {
         const FblxEntry *entry = fblx_find(&file, entries[i].kind, entries[i].index);

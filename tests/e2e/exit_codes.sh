@@ -38,7 +38,7 @@ says nowhere
 expect 3 "$fblc" check "$out/nothing.fbl"
 says 'nothing.fbl'
 expect 3 "$fblc" run "$here/tiny.fbl" --quiet --max-steps 1 --out /dev/null/run
-says '/dev/null/run'
+says /dev/null
 expect 3 "$fblc" compile "$here/tiny.fbl" -o "$out/nowhere/tiny.fblx"
 if [ -e /dev/full ]; then
     code=0

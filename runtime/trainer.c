@@ -120,6 +120,7 @@ static FblStatus begin_epoch(Trainer *t) {
 }
 
 static FblStatus not_finite(Trainer *t, const char *what, double value, const FblExec *exec, const FblModule *module) {
+    value = isnan(value) ? NAN : value; // the sign of a NaN says nothing
     FblDiag *diag = fbl_diag(t->ctx, FBL_ERROR, "E0716", module->recipe.loc, "%s not finite (%g) in epoch %" PRId64 ", step %" PRId64, what, value,
                              t->info.epoch, t->info.epoch_step);
     fbl_diag_hint(t->ctx, diag, "the last checkpoint is kept; a lower rate or a longer warm-up often helps");

@@ -1,0 +1,461 @@
+// Which values go through memory, and which of those are computed by one kernel.
+#include "passes/lower_internal.h"
+
+#include <string.h>
+
+// Bounds on what is computed in place of being stored: work, large loads and nesting of one element.
+#define MAX_OPS 48
+#define MAX_LOADS 6
+#define MAX_DEPTH 48
+#define MAX_MEMBERS 10
+// Rows of at most this many elements are read again by a later stage of the same kernel rather than by another kernel.
+#define MAX_ROW 16384
+// How far back a group is looked for.
+#define LOOK_BACK 24
+
+bool fbl_lower_is_library(FblOp op) { return op == FBL_OP_CUMSUM || op == FBL_OP_ARGSORT || op == FBL_OP_BETA; }
+
+bool fbl_lower_is_contraction(const FblLower *lower, FblNodeId id) {
+    FblOp op = lower->graph->nodes[id].op;
+    return op == FBL_OP_CONV2D || op == FBL_OP_CONV2D_DATA_GRAD || op == FBL_OP_CONV2D_WEIGHT_GRAD;
+}
+
+bool fbl_lower_is_loopy(const FblLower *lower, FblNodeId id) {
+    FblOp op = lower->graph->nodes[id].op;
+    FblOpClass op_class = fbl_op_info(op)->op_class;
+    return op_class == FBL_CLASS_REDUCE || op_class == FBL_CLASS_WINDOW || op == FBL_OP_CONTRACT;
+}
+
+void fbl_lower_note(FblLower *lower, FblNodeId producer, FblNodeId consumer, const char *reason) {
+    if (!lower->options->report) {
+        return;
+    }
+    const FblNode *from = &lower->graph->nodes[producer], *to = consumer >= 0 ? &lower->graph->nodes[consumer] : NULL;
+    FblFuseNote note = {.function = lower->graph->name, .reason = reason, .bytes = lower->nodes[producer].bytes};
+    note.producer = fbl_arena_printf(lower->arena, "%s at %s", fbl_op_info(from->op)->text, fbl_loc_string(lower->ctx, from->loc, true));
+    note.consumer = to ? fbl_arena_printf(lower->arena, "%s at %s", fbl_op_info(to->op)->text, fbl_loc_string(lower->ctx, to->loc, true)) : "-";
+    FBL_PUSH(lower->arena, lower->notes, lower->note_count, lower->note_capacity, note);
+}
+
+static int op_weight(FblOp op) {
+    switch (op) {
+    case FBL_OP_EXP:
+    case FBL_OP_EXPM1:
+    case FBL_OP_LOG:
+    case FBL_OP_LOG1P:
+    case FBL_OP_TANH:
+    case FBL_OP_SIGMOID:
+    case FBL_OP_UNIFORM:
+        return 8;
+    case FBL_OP_SIN:
+    case FBL_OP_COS:
+    case FBL_OP_ERF:
+    case FBL_OP_POW:
+        return 20;
+    case FBL_OP_DIV:
+    case FBL_OP_SQRT:
+        return 3;
+    default:
+        return 1;
+    }
+}
+
+// Operands of these are evaluated many times an element when they are not in memory.
+static bool evaluates_often(const FblNode *consumer) {
+    FblOpClass op_class = fbl_op_info(consumer->op)->op_class;
+    return op_class == FBL_CLASS_CONTRACT || op_class == FBL_CLASS_WINDOW;
+}
+
+// Why `id` is better stored, or NULL.
+static const char *reason_to_keep(const FblLower *lower, FblNodeId id, const int32_t *often, const int32_t *prologue) {
+    const FblNodePlan *plan = &lower->nodes[id];
+    const FblNode *node = &lower->graph->nodes[id];
+    if (node->op == FBL_OP_CONST || node->op == FBL_OP_IOTA) {
+        return NULL;
+    }
+    if (!lower->options->fuse) {
+        return "fusion is off";
+    }
+    if (plan->ops > MAX_OPS || plan->loads > MAX_LOADS || plan->depth > MAX_DEPTH) {
+        return "too much work to repeat";
+    }
+    bool only_prologue = plan->uses == 1 && prologue[id] == 1 && plan->ops <= 8 && plan->loads <= 4;
+    if (often[id] > 0 && plan->ops > 1 && !only_prologue) {
+        return "read many times by a contraction or window";
+    }
+    int64_t elements = fbl_type_elements(&node->type);
+    if (plan->uses > 1 && elements > 1) {
+        if (plan->loads * plan->uses > plan->loads + 1 + plan->uses) {
+            return "several users: storing moves fewer bytes";
+        }
+        if (plan->ops * (plan->uses - 1) > 24) {
+            return "several users and too much work to repeat";
+        }
+    }
+    return NULL;
+}
+
+void fbl_lower_keep(FblLower *lower) {
+    const FblGraph *graph = lower->graph;
+    int32_t *often = FBL_NEW_ARRAY(lower->arena, int32_t, graph->count + 1);
+    int32_t *prologue = FBL_NEW_ARRAY(lower->arena, int32_t, graph->count + 1);
+    for (size_t id = 0; id < graph->count; id++) {
+        const FblNode *node = &graph->nodes[id];
+        bool library = fbl_lower_is_library(node->op);
+        lower->nodes[id].dense |= library;
+        for (int32_t i = 0; i < node->input_count; i++) {
+            FblNodePlan *input = &lower->nodes[node->inputs[i]];
+            input->uses++;
+            often[node->inputs[i]] += evaluates_often(node);
+            prologue[node->inputs[i]] += node->op == FBL_OP_CONV2D && i == 0;
+            if (library) {
+                input->dense = true;
+            }
+        }
+    }
+    for (size_t at = 0; at < graph->count; at++) {
+        FblNodeId id = (FblNodeId)at;
+        const FblNode *node = &graph->nodes[id];
+        FblNodePlan *plan = &lower->nodes[id];
+        if (fbl_lower_is_leaf(node->op)) {
+            continue;
+        }
+        plan->ops = op_weight(node->op);
+        for (int32_t i = 0; i < node->input_count; i++) {
+            const FblNodePlan *input = &lower->nodes[node->inputs[i]];
+            FblOp op = graph->nodes[node->inputs[i]].op;
+            if (input->kept || fbl_lower_is_leaf(op)) {
+                plan->loads += fbl_type_elements(&graph->nodes[node->inputs[i]].type) * 4 >= fbl_type_elements(&node->type);
+            } else {
+                plan->ops += input->ops;
+                plan->loads += input->loads;
+                plan->depth = input->depth + 1 > plan->depth ? input->depth + 1 : plan->depth;
+            }
+        }
+        bool must = plan->root >= 0 || plan->dense || fbl_lower_is_loopy(lower, id) || fbl_lower_is_contraction(lower, id);
+        const char *reason = must ? NULL : reason_to_keep(lower, id, often, prologue);
+        plan->kept = must || reason;
+        if (reason && lower->options->fuse) {
+            fbl_lower_note(lower, id, FBL_NO_NODE, reason);
+        }
+    }
+}
+
+// What a kept node reads: kept nodes and leaves reached through computed-in-place ones. `same`: at its own indices by name.
+typedef struct Dep {
+    FblNodeId node;
+    bool same;
+} Dep;
+
+typedef struct Deps {
+    Dep *items;
+    size_t count, capacity;
+} Deps;
+
+static void add_dep(FblLower *lower, Deps *deps, FblNodeId id, bool same) {
+    for (size_t i = 0; i < deps->count; i++) {
+        if (deps->items[i].node == id) {
+            deps->items[i].same &= same;
+            return;
+        }
+    }
+    FBL_PUSH(lower->arena, deps->items, deps->count, deps->capacity, ((Dep){id, same}));
+}
+
+static void collect(FblLower *lower, Deps *deps, FblNodeId id, bool same, uint32_t *seen, uint32_t mark) {
+    const FblNode *node = &lower->graph->nodes[id];
+    bool pointwise = fbl_op_info(node->op)->op_class == FBL_CLASS_POINTWISE;
+    for (int32_t i = 0; i < node->input_count; i++) {
+        FblNodeId input = node->inputs[i];
+        bool same_here = same && pointwise;
+        if (lower->nodes[input].kept || fbl_lower_is_leaf(lower->graph->nodes[input].op)) {
+            add_dep(lower, deps, input, same_here);
+        } else if (seen[input] != 2 * mark + same_here) {
+            seen[input] = 2 * mark + same_here;
+            collect(lower, deps, input, same_here, seen, mark);
+        }
+    }
+}
+
+FblMember *fbl_group_member(FblGroup *group, FblNodeId node) {
+    for (size_t i = 0; i < group->count; i++) {
+        if (group->members[i].node == node) {
+            return &group->members[i];
+        }
+    }
+    return NULL;
+}
+
+int32_t fbl_member_inner(const FblLower *lower, const FblGroup *group, FblNodeId id, FblAxis *out_axes) {
+    const FblNode *node = &lower->graph->nodes[id];
+    int32_t count = 0;
+    if (fbl_op_info(node->op)->op_class == FBL_CLASS_WINDOW) {
+        out_axes[count++] = (FblAxis){NULL, node->attr.i[FBL_POOL_KERNEL_H]};
+        out_axes[count++] = (FblAxis){NULL, node->attr.i[FBL_POOL_KERNEL_W]};
+        return count;
+    }
+    if (fbl_lower_is_loopy(lower, id)) {
+        const FblType *type = &lower->graph->nodes[node->inputs[0]].type;
+        for (int32_t i = 0; i < node->attr.name_count; i++) {
+            out_axes[count++] = type->axes[fbl_type_find(type, node->attr.names[i])];
+        }
+        return count;
+    }
+    for (int i = 0; i < node->type.rank; i++) {
+        bool outer = false;
+        for (int k = 0; k < group->outer_rank; k++) {
+            outer |= group->outer[k].name == node->type.axes[i].name;
+        }
+        if (!outer) {
+            out_axes[count++] = node->type.axes[i];
+        }
+    }
+    return count;
+}
+
+static bool same_axis_set(const FblAxis *a, int32_t a_count, const FblAxis *b, int32_t b_count) {
+    if (a_count != b_count) {
+        return false;
+    }
+    for (int32_t i = 0; i < a_count; i++) {
+        bool found = false;
+        for (int32_t k = 0; k < b_count; k++) {
+            found |= a[i].name == b[k].name && a[i].extent == b[k].extent && a[i].name != NULL;
+        }
+        if (!found) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int64_t product(const FblAxis *axes, int32_t count) {
+    int64_t elements = 1;
+    for (int32_t i = 0; i < count; i++) {
+        elements *= axes[i].extent;
+    }
+    return elements;
+}
+
+static bool is_window(const FblLower *lower, FblNodeId id) {
+    return fbl_op_info(lower->graph->nodes[id].op)->op_class == FBL_CLASS_WINDOW;
+}
+
+static bool touches(const FblGroup *group, FblNodeId id) {
+    for (size_t i = 0; i < group->touched_count; i++) {
+        if (group->touched[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Whether members of `group` that `deps` names can be read there, as finished reductions at the outer indices (reducing
+// groups) or by computing them again (others). *out_uses: there is one.
+static bool members_readable(const FblLower *lower, FblGroup *group, const Deps *deps, bool *out_uses, bool *out_shares) {
+    *out_uses = *out_shares = false;
+    for (size_t i = 0; i < deps->count; i++) {
+        const Dep *dep = &deps->items[i];
+        *out_shares |= touches(group, dep->node) && fbl_type_elements(&lower->graph->nodes[dep->node].type) > 1;
+        if (!fbl_group_member(group, dep->node)) {
+            continue;
+        }
+        *out_uses = true;
+        bool loopy = fbl_lower_is_loopy(lower, dep->node);
+        if (!dep->same || loopy != group->reduces) {
+            return false;
+        }
+        if (loopy && lower->graph->nodes[dep->node].type.rank != group->outer_rank) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// A member that is reduced reads its operand at other indices, but results of its own group only as constants of the row:
+// identity is judged through the operand.
+static void relax_rows(const FblLower *lower, FblNodeId id, const FblGroup *group, Deps *deps) {
+    const FblNode *node = &lower->graph->nodes[id];
+    if (fbl_op_info(node->op)->op_class != FBL_CLASS_REDUCE && node->op != FBL_OP_CONTRACT) {
+        return;
+    }
+    for (size_t i = 0; i < deps->count; i++) {
+        const FblType *type = &lower->graph->nodes[deps->items[i].node].type;
+        bool row = type->rank == group->outer_rank;
+        for (int k = 0; k < type->rank && row; k++) {
+            bool found = false;
+            for (int o = 0; o < group->outer_rank; o++) {
+                found |= group->outer[o].name == type->axes[k].name;
+            }
+            row = found;
+        }
+        if (!row) {
+            deps->items[i].same = false;
+        }
+    }
+}
+
+// Deps as `collect` finds them for a reduction whose operand is pointwise: `same` holds below the reduction itself.
+static void collect_deps(FblLower *lower, FblNodeId id, Deps *deps, uint32_t *seen, uint32_t mark) {
+    const FblNode *node = &lower->graph->nodes[id];
+    bool through = fbl_op_info(node->op)->op_class == FBL_CLASS_POINTWISE || fbl_op_info(node->op)->op_class == FBL_CLASS_REDUCE;
+    deps->count = 0;
+    for (int32_t i = 0; i < node->input_count; i++) {
+        FblNodeId input = node->inputs[i];
+        if (lower->nodes[input].kept || fbl_lower_is_leaf(lower->graph->nodes[input].op)) {
+            add_dep(lower, deps, input, through);
+        } else {
+            collect(lower, deps, input, through, seen, mark);
+        }
+    }
+}
+
+static bool can_join(FblLower *lower, FblGroup *group, FblNodeId id, Deps *deps) {
+    const FblNode *node = &lower->graph->nodes[id];
+    if (group->kind != FBL_KERNEL_LOOPS || group->count >= MAX_MEMBERS || is_window(lower, id) || is_window(lower, group->anchor)) {
+        return false;
+    }
+    bool uses, shares;
+    bool loopy = fbl_lower_is_loopy(lower, id);
+    FblAxis inner[FBL_MAX_RANK];
+    if (loopy) {
+        relax_rows(lower, id, group, deps);
+    }
+    if (!members_readable(lower, group, deps, &uses, &shares)) {
+        return false;
+    }
+    if (loopy) {
+        if (!group->reduces || !same_axis_set(group->outer, group->outer_rank, node->type.axes, node->type.rank)) {
+            return false;
+        }
+        int32_t count = fbl_member_inner(lower, group, id, inner);
+        if (uses) {
+            return product(inner, count) <= MAX_ROW;
+        }
+        FblAxis theirs[FBL_MAX_RANK];
+        int32_t their_count = fbl_member_inner(lower, group, group->anchor, theirs);
+        return shares && same_axis_set(inner, count, theirs, their_count);
+    }
+    if (group->reduces) {
+        if (!uses) {
+            return false;
+        }
+        for (int o = 0; o < group->outer_rank; o++) {
+            if (fbl_type_find(&node->type, group->outer[o].name) < 0) {
+                return false;
+            }
+        }
+        int32_t count = fbl_member_inner(lower, group, id, inner);
+        int64_t rows = product(group->outer, group->outer_rank), row = product(inner, count);
+        return row <= MAX_ROW / 4 && (rows >= 16 || rows * row <= MAX_ROW);
+    }
+    return (uses || shares) && same_axis_set(group->outer, group->outer_rank, node->type.axes, node->type.rank);
+}
+
+// A pointwise node may finish a contraction when it alone reads the contraction's result, at its own indices.
+static bool can_finish(const FblLower *lower, const FblGroup *group, FblNodeId id, const Deps *deps, const int32_t *readers) {
+    if (group->kind != FBL_KERNEL_CONTRACTION || group->count > 1 || lower->nodes[group->anchor].root >= 0 || readers[group->anchor] != 1 ||
+        fbl_op_info(lower->graph->nodes[id].op)->op_class != FBL_CLASS_POINTWISE ||
+        !fbl_type_same_axes(&lower->graph->nodes[group->anchor].type, &lower->graph->nodes[id].type)) {
+        return false;
+    }
+    for (size_t i = 0; i < deps->count; i++) {
+        if (deps->items[i].node == group->anchor) {
+            return deps->items[i].same;
+        }
+    }
+    return false;
+}
+
+static void add_member(FblLower *lower, int32_t number, FblNodeId id, const Deps *deps) {
+    FblGroup *group = &lower->groups[number];
+    bool loopy = fbl_lower_is_loopy(lower, id);
+    FblMember member = {.node = id, .level = 0, .result = -1, .stored = !loopy};
+    for (size_t i = 0; i < deps->count; i++) {
+        const FblMember *on = fbl_group_member(group, deps->items[i].node);
+        if (on && fbl_lower_is_loopy(lower, on->node) && on->level + 1 > member.level) {
+            member.level = on->level + 1;
+        }
+    }
+    FBL_PUSH(lower->arena, group->members, group->count, group->capacity, member);
+    lower->nodes[id].group = number;
+    for (size_t i = 0; i < deps->count; i++) {
+        if (!touches(group, deps->items[i].node) && lower->nodes[deps->items[i].node].group != number) {
+            FBL_PUSH(lower->arena, group->touched, group->touched_count, group->touched_capacity, deps->items[i].node);
+        }
+    }
+}
+
+static int32_t new_group(FblLower *lower, FblNodeId id) {
+    const FblNode *node = &lower->graph->nodes[id];
+    FblGroup group = {.anchor = id};
+    bool contraction = fbl_lower_is_contraction(lower, id);
+    group.kind = contraction ? FBL_KERNEL_CONTRACTION : fbl_lower_is_library(node->op) ? FBL_KERNEL_LIBRARY : FBL_KERNEL_LOOPS;
+    group.reduces = fbl_lower_is_loopy(lower, id);
+    group.outer_rank = node->type.rank;
+    memcpy(group.outer, node->type.axes, sizeof group.outer);
+    FBL_PUSH(lower->arena, lower->groups, lower->group_count, lower->group_capacity, group);
+    return (int32_t)lower->group_count - 1;
+}
+
+FblStatus fbl_lower_groups(FblLower *lower) {
+    const FblGraph *graph = lower->graph;
+    uint32_t *seen = FBL_NEW_ARRAY(lower->arena, uint32_t, graph->count + 1);
+    int32_t *readers = FBL_NEW_ARRAY(lower->arena, int32_t, graph->count + 1);
+    Deps deps = {0};
+    for (size_t id = 0; id < graph->count; id++) {
+        lower->nodes[id].group = -1;
+        if (lower->nodes[id].kept) {
+            collect_deps(lower, (FblNodeId)id, &deps, seen, (uint32_t)id + 1);
+            for (size_t i = 0; i < deps.count; i++) {
+                readers[deps.items[i].node]++;
+            }
+        }
+    }
+    memset(seen, 0, graph->count * sizeof *seen);
+    for (size_t at = 0; at < graph->count; at++) {
+        FblNodeId id = (FblNodeId)at;
+        if (!lower->nodes[id].kept) {
+            continue;
+        }
+        collect_deps(lower, id, &deps, seen, (uint32_t)at + 1);
+        int32_t earliest = 0;
+        for (size_t i = 0; i < deps.count; i++) {
+            int32_t group = lower->nodes[deps.items[i].node].group;
+            earliest = group > earliest ? group : earliest;
+        }
+        int32_t found = -1;
+        bool alone = fbl_lower_is_contraction(lower, id) || fbl_lower_is_library(graph->nodes[id].op) || !lower->options->fuse;
+        for (int32_t g = (int32_t)lower->group_count - 1; !alone && found < 0 && g >= earliest && g >= (int32_t)lower->group_count - LOOK_BACK; g--) {
+            Deps copy = {FBL_NEW_ARRAY(lower->arena, Dep, deps.count + 1), deps.count, deps.count + 1};
+            memcpy(copy.items, deps.items, deps.count * sizeof *deps.items);
+            if (can_finish(lower, &lower->groups[g], id, &deps, readers) || can_join(lower, &lower->groups[g], id, &copy)) {
+                found = g;
+            }
+        }
+        if (found < 0) {
+            found = new_group(lower, id);
+        }
+        add_member(lower, found, id, &deps);
+    }
+    // A reduction is stored when another kernel reads it, or it is a result of the function.
+    for (size_t g = 0; g < lower->group_count; g++) {
+        FblGroup *group = &lower->groups[g];
+        for (size_t i = 0; i < group->count; i++) {
+            group->members[i].stored |= lower->nodes[group->members[i].node].root >= 0;
+        }
+        if (group->kind == FBL_KERNEL_CONTRACTION && group->count > 1) {
+            fbl_group_member(group, group->anchor)->stored = false;
+        }
+    }
+    for (size_t g = 0; g < lower->group_count; g++) {
+        for (size_t i = 0; i < lower->groups[g].touched_count; i++) {
+            FblNodeId id = lower->groups[g].touched[i];
+            int32_t from = lower->nodes[id].group;
+            if (from >= 0 && from != (int32_t)g) {
+                fbl_group_member(&lower->groups[from], id)->stored = true;
+            }
+        }
+    }
+    return FBL_OK;
+}

@@ -1,0 +1,574 @@
+// Convolution forward, data gradient and matrix product as one form: output pixels times output-channel vectors held in
+// registers, summed over taps and input channels.
+//
+// Phase 0 packs the weights once per launch; phase 1 takes an (image, strip of rows) per item: packs the strip's input,
+// runs the register tiles into a small buffer of accumulated vectors and hands those to the epilogue body.
+// The data gradient of stride s is s*s such forms ("phases" of an axis below), one for each residue of the position.
+#include <stdio.h>
+#include <string.h>
+
+#include "codegen/cpu/contract_internal.h"
+
+#define MAX_PHASES 4
+#define STRIP_BYTES (96 * 1024)
+#define WEIGHT_BYTES (20 * 1024)
+#define FOLD_COLUMNS 32
+
+// Outputs at positions t * phases + residue: taps at padded input positions t * in_stride + in0 + j * in_step.
+typedef struct AxisPhase {
+    int64_t taps, in0, weight0, outs;
+} AxisPhase;
+
+typedef struct Axis {
+    int64_t out, phases, in_stride, pad, in_step, weight_step;
+    int64_t low, high; // smallest and largest in0 + j * in_step
+    int64_t width;     // padded extent
+    AxisPhase phase[MAX_PHASES];
+} Axis;
+
+typedef struct Conv {
+    FblEmit *e;
+    const FblContraction *c;
+    Axis rows, cols;
+    int64_t kh, kw, images, groups;
+    int64_t in_group, in_all, out_group, out_all; // channels
+    int64_t vectors, all_vectors;                 // of output channels: per group, in all
+    int64_t chunk, chunks;                        // input channels summed at once
+    int64_t strip, strips, strip_rows, acc_rows;
+    int64_t fold_m;
+    int64_t weight_floats; // of one packed vector of output channels
+    FblTiling tiling;
+    FblImage image;
+    LLVMValueRef acc, n, y0, y1;
+} Conv;
+
+static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
+
+static void axis_bounds(Axis *axis) {
+    bool first = true;
+    for (int64_t r = 0; r < axis->phases; r++) {
+        const AxisPhase *p = &axis->phase[r];
+        if (p->taps == 0 || p->outs == 0) {
+            continue;
+        }
+        int64_t last = p->in0 + (p->taps - 1) * axis->in_step;
+        int64_t low = p->in0 < last ? p->in0 : last, high = p->in0 < last ? last : p->in0;
+        axis->low = first || low < axis->low ? low : axis->low;
+        axis->high = first || high > axis->high ? high : axis->high;
+        int64_t end = (p->outs - 1) * axis->in_stride + high + 1;
+        axis->width = first || end > axis->width ? end : axis->width;
+        first = false;
+    }
+    axis->width = first ? 1 : axis->width;
+}
+
+static Axis axis_forward(int64_t out, int64_t k, int64_t stride, int64_t pad, int64_t dilation) {
+    Axis axis = {.out = out, .phases = 1, .in_stride = stride, .pad = pad, .in_step = dilation, .weight_step = 1};
+    axis.phase[0] = (AxisPhase){k, 0, 0, out};
+    axis_bounds(&axis);
+    return axis;
+}
+
+// dx[y] sums g[(y + pad - k dilation) / stride] over the taps k where that is whole.
+static Axis axis_gradient(int64_t out, int64_t k, int64_t stride, int64_t pad, int64_t dilation) {
+    int64_t common = gcd(stride, dilation);
+    Axis axis = {.out = out, .phases = stride, .in_stride = 1, .in_step = -(dilation / common), .weight_step = stride / common};
+    for (int64_t r = 0; r < stride; r++) {
+        AxisPhase *p = &axis.phase[r];
+        p->outs = out > r ? (out - r + stride - 1) / stride : 0;
+        for (int64_t tap = 0; tap < k; tap++) {
+            if ((r + pad - tap * dilation) % stride == 0) {
+                if (p->taps++ == 0) {
+                    p->weight0 = tap;
+                    p->in0 = (r + pad - tap * dilation) / stride;
+                }
+            }
+        }
+    }
+    axis_bounds(&axis);
+    // Shift, so that no packed position is negative; columns that no output reads are not packed.
+    axis.pad = -axis.low;
+    for (int64_t r = 0; r < stride; r++) {
+        axis.phase[r].in0 += axis.pad;
+    }
+    axis_bounds(&axis);
+    return axis;
+}
+
+static void conv_scratch(Conv *v) {
+    const Axis *rows = &v->rows;
+    int64_t row_bytes = v->cols.width * v->image.stride * 4;
+    int64_t limit = STRIP_BYTES / row_bytes;
+    int64_t per_strip = (limit - (rows->high - rows->low + 1)) / rows->in_stride + 1;
+    per_strip = per_strip < 1 ? 1 : per_strip;
+    int64_t steps = (rows->out + rows->phases - 1) / rows->phases; // in units of whole phases
+    int64_t strips = (steps + per_strip - 1) / per_strip;
+    int64_t per = (steps + strips - 1) / strips;
+    v->strip = per * rows->phases;
+    v->strips = (rows->out + v->strip - 1) / v->strip;
+    v->strip_rows = (per - 1) * rows->in_stride + rows->high - rows->low + 1;
+    v->acc_rows = v->chunks > 1 ? v->strip : 1;
+}
+
+static bool conv_init(Conv *v, FblEmit *e) {
+    const FblContraction *c = &e->kernel->contraction;
+    *v = (Conv){.e = e, .c = c};
+    int64_t source_h, source_w;
+    if (c->kind == FBL_MATMUL) {
+        v->fold_m = c->m;
+        int64_t columns = c->m;
+        if (columns > FOLD_COLUMNS) {
+            int64_t divisor = fbl_largest_divisor(c->m, FOLD_COLUMNS);
+            columns = divisor >= 12 ? divisor : 24;
+        }
+        source_h = (c->m + columns - 1) / columns;
+        source_w = columns;
+        v->rows = axis_forward(source_h, 1, 1, 0, 1);
+        v->cols = axis_forward(source_w, 1, 1, 0, 1);
+        v->kh = v->kw = v->groups = 1;
+        v->images = c->n_batch;
+        v->in_all = c->k;
+        v->out_all = c->n_;
+        v->image = (FblImage){.n_at = 0, .c_at = 2, .h_at = -1, .w_at = 1, .fold_m = c->m};
+    } else {
+        v->kh = c->kh;
+        v->kw = c->kw;
+        v->images = c->n;
+        v->groups = c->groups;
+        v->image = (FblImage){.n_at = 0, .c_at = 1, .h_at = 2, .w_at = 3};
+        if (c->kind == FBL_CONV_FORWARD) {
+            v->rows = axis_forward(c->oh, c->kh, c->stride_h, c->pad_h, c->dilation_h);
+            v->cols = axis_forward(c->ow, c->kw, c->stride_w, c->pad_w, c->dilation_w);
+            v->in_all = c->c;
+            v->out_all = c->o;
+            source_h = c->h;
+            source_w = c->w;
+        } else {
+            if (c->stride_h > MAX_PHASES || c->stride_w > MAX_PHASES) {
+                return false;
+            }
+            v->rows = axis_gradient(c->h, c->kh, c->stride_h, c->pad_h, c->dilation_h);
+            v->cols = axis_gradient(c->w, c->kw, c->stride_w, c->pad_w, c->dilation_w);
+            v->in_all = c->o;
+            v->out_all = c->c;
+            source_h = c->oh;
+            source_w = c->ow;
+        }
+    }
+    v->in_group = v->in_all / v->groups;
+    v->out_group = v->out_all / v->groups;
+    if (v->groups > 1 && (v->in_group % e->width != 0 || v->out_group % e->width != 0)) {
+        return false;
+    }
+    v->vectors = (v->out_group + e->width - 1) / e->width;
+    v->all_vectors = v->vectors * v->groups;
+    int64_t widest = 0;
+    for (int64_t r = 0; r < v->cols.phases; r++) {
+        widest = v->cols.phase[r].outs > widest ? v->cols.phase[r].outs : widest;
+    }
+    v->tiling = fbl_tiling_choose(widest, v->vectors, e->width);
+    v->chunk = v->in_group;
+    int64_t fits = WEIGHT_BYTES / (v->kh * v->kw * v->tiling.k * e->width * 4);
+    if (fits < v->in_group) {
+        int64_t divisor = fbl_largest_divisor(v->in_group, fits < 8 ? 8 : fits);
+        v->chunk = divisor >= 8 ? divisor : v->in_group;
+    }
+    v->chunks = v->in_group / v->chunk;
+    v->weight_floats = v->kh * v->kw * v->in_group * e->width;
+    FblImage *image = &v->image;
+    image->body = &e->kernel->operands[0];
+    image->c = v->in_all;
+    image->h = source_h;
+    image->w = source_w;
+    image->width = v->cols.width;
+    image->pad = v->cols.pad;
+    image->stride = (v->in_all + e->width - 1) / e->width * e->width;
+    if (image->width * image->stride * (v->kh + 1) > ((int64_t)1 << 26) || v->weight_floats > ((int64_t)1 << 28)) {
+        return false;
+    }
+    conv_scratch(v);
+    return true;
+}
+
+// ---- phase 0: weights ----
+
+static void pack_weight_vector(Conv *v, FblBodyEval *eval, LLVMValueRef vector, LLVMValueRef channel, LLVMValueRef to, LLVMValueRef mask) {
+    FblEmit *e = v->e;
+    LLVMValueRef out = fbl_emit_scaled(e, vector, e->width);
+    if (v->c->kind == FBL_MATMUL) {
+        fbl_body_loop(eval, 1, channel, 0, 1);
+        fbl_body_loop(eval, 2, out, 1, e->width);
+    } else if (v->c->kind == FBL_CONV_FORWARD) {
+        fbl_body_loop(eval, 0, out, 1, e->width);
+        fbl_body_loop(eval, 1, channel, 0, 1);
+    } else {
+        LLVMValueRef per_group = fbl_emit_i64(e, v->vectors);
+        LLVMValueRef group = LLVMBuildUDiv(e->b, vector, per_group, "");
+        fbl_body_loop(eval, 0, fbl_emit_sum(e, fbl_emit_scaled(e, group, v->in_group), channel), 0, 1);
+        fbl_body_loop(eval, 1, fbl_emit_scaled(e, LLVMBuildURem(e->b, vector, per_group, ""), e->width), 1, e->width);
+    }
+    FblCarryLoop h, w;
+    fbl_carry_begin(e, &h, fbl_emit_i64(e, 0), fbl_emit_i64(e, v->kh), 1, NULL, 0);
+    fbl_carry_begin(e, &w, fbl_emit_i64(e, 0), fbl_emit_i64(e, v->kw), 1, NULL, 0);
+    if (v->c->kind != FBL_MATMUL) {
+        fbl_body_loop(eval, 2, h.index, 0, 1);
+        fbl_body_loop(eval, 3, w.index, 0, 1);
+    }
+    LLVMValueRef value = fbl_body_value(eval, mask);
+    LLVMValueRef tap = fbl_emit_sum(e, fbl_emit_scaled(e, h.index, v->kw), w.index);
+    fbl_emit_store_floats(e, value, fbl_emit_floats(e, to, fbl_emit_scaled(e, tap, v->chunk * e->width)));
+    fbl_carry_end(e, &w, NULL);
+    fbl_carry_end(e, &h, NULL);
+}
+
+static void emit_weights(Conv *v) {
+    FblEmit *e = v->e;
+    fbl_emit_function(e, e->code->symbol);
+    FblBodyEval eval;
+    fbl_body_open(&eval, e, &e->kernel->operands[1]);
+    FblLoopState items = fbl_emit_loop_begin(e, e->begin, e->end, 1);
+    LLVMValueRef channel = LLVMBuildURem(e->b, items.index, fbl_emit_i64(e, v->in_group), "");
+    LLVMValueRef all = LLVMBuildUDiv(e->b, items.index, fbl_emit_i64(e, v->in_group), "");
+    LLVMValueRef vector = LLVMBuildURem(e->b, all, fbl_emit_i64(e, v->all_vectors), "");
+    if (v->c->kind == FBL_MATMUL) {
+        fbl_body_loop(&eval, 0, LLVMBuildUDiv(e->b, all, fbl_emit_i64(e, v->all_vectors), ""), 0, 1);
+    }
+    LLVMValueRef chunk = LLVMBuildUDiv(e->b, channel, fbl_emit_i64(e, v->chunk), "");
+    LLVMValueRef inside = LLVMBuildURem(e->b, channel, fbl_emit_i64(e, v->chunk), "");
+    LLVMValueRef at = fbl_emit_sum(e, fbl_emit_scaled(e, all, v->weight_floats), fbl_emit_scaled(e, chunk, v->kh * v->kw * v->chunk * e->width));
+    LLVMValueRef to = fbl_emit_floats(e, e->workspace, fbl_emit_sum(e, at, fbl_emit_scaled(e, inside, e->width)));
+    int64_t tail = v->out_group % e->width;
+    if (tail == 0) {
+        pack_weight_vector(v, &eval, vector, channel, to, NULL);
+    } else {
+        LLVMBasicBlockRef full = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "full");
+        LLVMBasicBlockRef part = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "part");
+        LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "packed");
+        LLVMValueRef last = LLVMBuildICmp(e->b, LLVMIntEQ, vector, fbl_emit_i64(e, v->all_vectors - 1), "");
+        LLVMBuildCondBr(e->b, last, part, full);
+        LLVMPositionBuilderAtEnd(e->b, full);
+        pack_weight_vector(v, &eval, vector, channel, to, NULL);
+        LLVMBuildBr(e->b, done);
+        LLVMPositionBuilderAtEnd(e->b, part);
+        pack_weight_vector(v, &eval, vector, channel, to, fbl_emit_mask(e, e->width, tail));
+        LLVMBuildBr(e->b, done);
+        LLVMPositionBuilderAtEnd(e->b, done);
+    }
+    fbl_emit_loop_end(e, &items);
+    LLVMBuildRetVoid(e->b);
+    fbl_body_close(&eval);
+}
+
+// ---- phase 1 ----
+
+// One register tile: p pixels from `in`, k vectors of output channels from `weights`; sums into `acc`.
+static void emit_tile(Conv *v, int64_t p, int64_t k, int64_t residue, LLVMValueRef in, LLVMValueRef weights, LLVMValueRef taps_h, LLVMValueRef acc) {
+    FblEmit *e = v->e;
+    int64_t pixel = v->cols.in_stride * v->image.stride, plane = v->acc_rows * v->cols.out * e->width;
+    int64_t acc_pixel = v->cols.phases * e->width;
+    int count = (int)(p * k);
+    LLVMValueRef values[FBL_CARRY_MAX];
+    for (int64_t i = 0; i < p; i++) {
+        for (int64_t j = 0; j < k; j++) {
+            values[i * k + j] = v->chunks == 1 ? fbl_emit_f32(e, 0, e->width)
+                                               : fbl_emit_load_floats(e, fbl_emit_floats_at(e, acc, i * acc_pixel + j * plane), e->width);
+        }
+    }
+    int64_t tap_floats = v->chunk * e->width;
+    int64_t unroll = fbl_largest_divisor(v->chunk, 4);
+    if (unroll == 1 && v->chunk <= 7) {
+        unroll = v->chunk;
+    }
+    FblCarryLoop h, w, c;
+    fbl_carry_begin(e, &h, fbl_emit_i64(e, 0), taps_h, 1, values, count);
+    LLVMValueRef in_h = fbl_emit_floats(e, in, fbl_emit_scaled(e, h.index, v->rows.in_step * v->image.width * v->image.stride));
+    LLVMValueRef weight_h = fbl_emit_floats(e, weights, fbl_emit_scaled(e, h.index, v->rows.weight_step * v->kw * tap_floats));
+    fbl_carry_begin(e, &w, fbl_emit_i64(e, 0), fbl_emit_i64(e, v->cols.phase[residue].taps), 1, values, count);
+    LLVMValueRef in_w = fbl_emit_floats(e, in_h, fbl_emit_scaled(e, w.index, v->cols.in_step * v->image.stride));
+    values[count] = fbl_emit_floats(e, weight_h, fbl_emit_scaled(e, w.index, v->cols.weight_step * tap_floats));
+    fbl_carry_begin(e, &c, fbl_emit_i64(e, 0), fbl_emit_i64(e, v->chunk), unroll, values, count + 1);
+    LLVMValueRef in_c = fbl_emit_floats(e, in_w, c.index);
+    for (int64_t u = 0; u < unroll; u++) {
+        LLVMValueRef vectors[8];
+        for (int64_t j = 0; j < k; j++) {
+            vectors[j] = fbl_emit_load_floats(e, fbl_emit_floats_at(e, values[count], u * e->width + j * v->weight_floats), e->width);
+        }
+        for (int64_t i = 0; i < p; i++) {
+            LLVMValueRef x = fbl_emit_splat(e, fbl_emit_load_floats(e, fbl_emit_floats_at(e, in_c, u + i * pixel), 1), e->width);
+            for (int64_t j = 0; j < k; j++) {
+                values[i * k + j] = fbl_emit_fma(e, x, vectors[j], values[i * k + j]);
+            }
+        }
+    }
+    values[count] = fbl_emit_floats_at(e, values[count], unroll * e->width);
+    fbl_carry_end(e, &c, values);
+    fbl_carry_end(e, &w, values);
+    fbl_carry_end(e, &h, values);
+    for (int64_t i = 0; i < p; i++) {
+        for (int64_t j = 0; j < k; j++) {
+            fbl_emit_store_floats(e, values[i * k + j], fbl_emit_floats_at(e, acc, i * acc_pixel + j * plane));
+        }
+    }
+}
+
+// constants[phase] for a phase number known only at run time.
+static LLVMValueRef by_phase(Conv *v, LLVMValueRef phase, const int64_t *constants) {
+    FblEmit *e = v->e;
+    LLVMValueRef value = fbl_emit_i64(e, constants[0]);
+    for (int64_t r = 1; r < v->rows.phases; r++) {
+        LLVMValueRef is = LLVMBuildICmp(e->b, LLVMIntEQ, phase, fbl_emit_i64(e, r), "");
+        value = LLVMBuildSelect(e->b, is, fbl_emit_i64(e, constants[r]), value, "");
+    }
+    return value;
+}
+
+// All columns of one row with a known residue: register tiles, or zeros where no tap falls.
+static void emit_residue(Conv *v, int64_t residue, int64_t k, LLVMValueRef in, LLVMValueRef weights, LLVMValueRef taps_h, LLVMValueRef acc) {
+    FblEmit *e = v->e;
+    const AxisPhase *phase = &v->cols.phase[residue];
+    if (phase->outs == 0) {
+        return;
+    }
+    int64_t acc_pixel = v->cols.phases * e->width;
+    LLVMValueRef acc_base = fbl_emit_floats_at(e, acc, residue * e->width);
+    FblCarryLoop loop;
+    if (phase->taps == 0) {
+        if (v->chunks == 1) {
+            fbl_carry_begin(e, &loop, fbl_emit_i64(e, 0), fbl_emit_i64(e, phase->outs), 1, NULL, 0);
+            for (int64_t j = 0; j < k; j++) {
+                LLVMValueRef at = fbl_emit_floats_at(e, acc_base, j * v->acc_rows * v->cols.out * e->width);
+                fbl_emit_store_floats(e, fbl_emit_f32(e, 0, e->width), fbl_emit_floats(e, at, fbl_emit_scaled(e, loop.index, acc_pixel)));
+            }
+            fbl_carry_end(e, &loop, NULL);
+        }
+        return;
+    }
+    int64_t tiles = (phase->outs + v->tiling.p - 1) / v->tiling.p;
+    int64_t tall = (phase->outs + tiles - 1) / tiles;
+    int64_t small = tall * tiles - phase->outs, from = 0;
+    weights = fbl_emit_floats_at(e, weights, phase->weight0 * v->chunk * e->width);
+    in = fbl_emit_floats_at(e, in, phase->in0 * v->image.stride);
+    for (int part = 0; part < 2; part++) {
+        int64_t p = part ? tall - 1 : tall;
+        int64_t to = part ? phase->outs : (tiles - small) * tall;
+        if (from == to) {
+            continue;
+        }
+        fbl_carry_begin(e, &loop, fbl_emit_i64(e, from), fbl_emit_i64(e, to), p, NULL, 0);
+        emit_tile(v, p, k, residue, fbl_emit_floats(e, in, fbl_emit_scaled(e, loop.index, v->cols.in_stride * v->image.stride)), weights, taps_h,
+                  fbl_emit_floats(e, acc_base, fbl_emit_scaled(e, loop.index, acc_pixel)));
+        fbl_carry_end(e, &loop, NULL);
+        from = to;
+    }
+}
+
+// Accumulates output row y for k vectors from `vector` (over all groups) and input channels from `channel`.
+static void emit_row(Conv *v, int64_t k, LLVMValueRef y, LLVMValueRef vector, LLVMValueRef group, LLVMValueRef chunk) {
+    FblEmit *e = v->e;
+    const Axis *rows = &v->rows;
+    int64_t taps[MAX_PHASES] = {0}, in0[MAX_PHASES] = {0}, weight0[MAX_PHASES] = {0};
+    bool some_empty = false;
+    for (int64_t r = 0; r < rows->phases; r++) {
+        taps[r] = rows->phase[r].taps;
+        in0[r] = rows->phase[r].in0;
+        weight0[r] = rows->phase[r].weight0;
+        some_empty |= taps[r] == 0;
+    }
+    LLVMValueRef local = LLVMBuildSub(e->b, y, v->y0, ""), phase = NULL;
+    LLVMValueRef acc = v->chunks == 1 ? v->acc : fbl_emit_floats(e, v->acc, fbl_emit_scaled(e, local, v->cols.out * e->width));
+    if (rows->phases > 1) {
+        phase = LLVMBuildURem(e->b, local, fbl_emit_i64(e, rows->phases), "");
+        local = LLVMBuildUDiv(e->b, local, fbl_emit_i64(e, rows->phases), "");
+    }
+    LLVMValueRef taps_h = by_phase(v, phase, taps);
+    LLVMBasicBlockRef done = NULL;
+    if (some_empty) {
+        LLVMBasicBlockRef some = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "taps");
+        LLVMBasicBlockRef none = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "none");
+        done = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "row_done");
+        LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, taps_h, fbl_emit_i64(e, 0), ""), none, some);
+        LLVMPositionBuilderAtEnd(e->b, none);
+        for (int64_t j = 0; j < k && v->chunks == 1; j++) {
+            fbl_emit_zero_floats(e, fbl_emit_floats_at(e, acc, j * v->acc_rows * v->cols.out * e->width), v->cols.out * e->width);
+        }
+        LLVMBuildBr(e->b, done);
+        LLVMPositionBuilderAtEnd(e->b, some);
+    }
+    LLVMValueRef line = fbl_emit_sum(e, fbl_emit_scaled(e, local, rows->in_stride), fbl_emit_sum(e, by_phase(v, phase, in0), fbl_emit_i64(e, -rows->low)));
+    LLVMValueRef at = fbl_emit_sum(e, fbl_emit_scaled(e, line, v->image.width * v->image.stride),
+                                   fbl_emit_sum(e, fbl_emit_scaled(e, group, v->in_group), fbl_emit_scaled(e, chunk, v->chunk)));
+    LLVMValueRef in = fbl_emit_floats(e, e->scratch, at);
+    LLVMValueRef batch = v->c->kind == FBL_MATMUL ? v->n : fbl_emit_i64(e, 0);
+    LLVMValueRef index = fbl_emit_sum(e, fbl_emit_scaled(e, batch, v->all_vectors), vector);
+    LLVMValueRef tap = fbl_emit_sum(e, fbl_emit_scaled(e, chunk, v->kh), by_phase(v, phase, weight0));
+    LLVMValueRef offset = fbl_emit_sum(e, fbl_emit_scaled(e, index, v->weight_floats), fbl_emit_scaled(e, tap, v->kw * v->chunk * e->width));
+    LLVMValueRef weights = fbl_emit_floats(e, e->workspace, offset);
+    for (int64_t r = 0; r < v->cols.phases; r++) {
+        emit_residue(v, r, k, in, weights, taps_h, acc);
+    }
+    if (some_empty) {
+        LLVMBuildBr(e->b, done);
+        LLVMPositionBuilderAtEnd(e->b, done);
+    }
+}
+
+static void set_result(Conv *v, FblBodyEval *eval, LLVMValueRef out, int64_t out_step, LLVMValueRef y, LLVMValueRef x, int64_t x_step) {
+    FblEmit *e = v->e;
+    fbl_body_loop(eval, 0, v->n, 0, 1);
+    int64_t align = out_step ? e->width : 1;
+    if (v->fold_m) {
+        fbl_body_loop(eval, 1, fbl_emit_sum(e, fbl_emit_scaled(e, y, v->cols.out), x), x_step, 1);
+        fbl_body_loop(eval, 2, out, out_step, align);
+        return;
+    }
+    fbl_body_loop(eval, 1, out, out_step, align);
+    fbl_body_loop(eval, 2, y, 0, 1);
+    fbl_body_loop(eval, 3, x, x_step, 1);
+}
+
+// The epilogue over one row of one vector of output channels, of which `channels` exist.
+static void emit_result_row(Conv *v, FblBodyEval *eval, LLVMValueRef acc, LLVMValueRef vector, LLVMValueRef y, int64_t channels) {
+    FblEmit *e = v->e;
+    LLVMValueRef out = fbl_emit_scaled(e, vector, e->width);
+    LLVMValueRef limit = fbl_emit_i64(e, v->cols.out);
+    bool ragged = v->fold_m && v->fold_m % v->cols.out != 0;
+    if (ragged) {
+        limit = fbl_emit_smaller(e, limit, LLVMBuildSub(e->b, fbl_emit_i64(e, v->fold_m), fbl_emit_scaled(e, y, v->cols.out), ""));
+    }
+    FblCarryLoop x, o;
+    if (!fbl_body_along(e->kernel, eval->body, v->fold_m ? 1 : 3, v->fold_m ? 2 : 1)) {
+        fbl_carry_begin(e, &x, fbl_emit_i64(e, 0), limit, 1, NULL, 0);
+        set_result(v, eval, out, 1, y, x.index, 0);
+        LLVMValueRef sum = fbl_emit_load_floats(e, fbl_emit_floats(e, acc, fbl_emit_scaled(e, x.index, e->width)), e->width);
+        fbl_body_store(eval, channels < e->width ? fbl_emit_mask(e, e->width, channels) : NULL, sum);
+        fbl_carry_end(e, &x, NULL);
+        return;
+    }
+    // Memory lies along the columns: vectors along them, picked from the accumulated ones.
+    int64_t full = ragged ? 0 : v->cols.out / e->width * e->width;
+    fbl_carry_begin(e, &o, fbl_emit_i64(e, 0), fbl_emit_i64(e, channels), 1, NULL, 0);
+    for (int tail = 0; tail < 2; tail++) {
+        int64_t begin = tail ? full : 0, end = tail ? v->cols.out : full;
+        if (begin == end) {
+            continue;
+        }
+        fbl_carry_begin(e, &x, fbl_emit_i64(e, begin), tail ? limit : fbl_emit_i64(e, end), e->width, NULL, 0);
+        LLVMValueRef mask = NULL;
+        if (tail) {
+            LLVMValueRef left = LLVMBuildTrunc(e->b, LLVMBuildSub(e->b, limit, x.index, ""), e->i32, "");
+            mask = LLVMBuildICmp(e->b, LLVMIntSLT, fbl_emit_lanes(e, e->width), fbl_emit_splat(e, left, e->width), "");
+        }
+        LLVMValueRef base = fbl_emit_floats(e, acc, fbl_emit_sum(e, fbl_emit_scaled(e, x.index, e->width), o.index));
+        LLVMValueRef sum = fbl_emit_f32(e, 0, e->width);
+        for (int i = 0; i < e->width; i++) { // the buffer has room for a whole vector past the row
+            LLVMValueRef one = fbl_emit_load_floats(e, fbl_emit_floats_at(e, base, (int64_t)i * e->width), 1);
+            sum = LLVMBuildInsertElement(e->b, sum, one, fbl_emit_i32(e, i), "");
+        }
+        set_result(v, eval, fbl_emit_sum(e, out, o.index), 0, y, x.index, 1);
+        fbl_body_store(eval, mask, sum);
+        fbl_carry_end(e, &x, NULL);
+    }
+    fbl_carry_end(e, &o, NULL);
+}
+
+// The epilogue over rows [from, to) of k vectors.
+static void emit_results(Conv *v, int64_t k, LLVMValueRef from, LLVMValueRef to, LLVMValueRef vector) {
+    FblEmit *e = v->e;
+    FblBodyEval eval;
+    fbl_body_open(&eval, e, &e->kernel->epilogue);
+    FblCarryLoop j, y;
+    fbl_carry_begin(e, &j, fbl_emit_i64(e, 0), fbl_emit_i64(e, k), 1, NULL, 0);
+    LLVMValueRef one = fbl_emit_sum(e, vector, j.index);
+    LLVMValueRef plane = fbl_emit_floats(e, v->acc, fbl_emit_scaled(e, j.index, v->acc_rows * v->cols.out * e->width));
+    fbl_carry_begin(e, &y, from, to, 1, NULL, 0);
+    LLVMValueRef row = v->chunks == 1 ? plane : fbl_emit_floats(e, plane, fbl_emit_scaled(e, LLVMBuildSub(e->b, y.index, v->y0, ""), v->cols.out * e->width));
+    int64_t tail = v->out_group % e->width;
+    if (tail == 0) {
+        emit_result_row(v, &eval, row, one, y.index, e->width);
+    } else {
+        LLVMBasicBlockRef full = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "full");
+        LLVMBasicBlockRef part = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "part");
+        LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "stored");
+        LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, one, fbl_emit_i64(e, v->all_vectors - 1), ""), part, full);
+        LLVMPositionBuilderAtEnd(e->b, full);
+        emit_result_row(v, &eval, row, one, y.index, e->width);
+        LLVMBuildBr(e->b, done);
+        LLVMPositionBuilderAtEnd(e->b, part);
+        emit_result_row(v, &eval, row, one, y.index, tail);
+        LLVMBuildBr(e->b, done);
+        LLVMPositionBuilderAtEnd(e->b, done);
+    }
+    fbl_carry_end(e, &y, NULL);
+    fbl_carry_end(e, &j, NULL);
+    fbl_body_close(&eval);
+}
+
+// All rows of the strip for k vectors of output channels from `vector` of the group.
+static void emit_block(Conv *v, int64_t k, LLVMValueRef group, LLVMValueRef vector) {
+    FblEmit *e = v->e;
+    LLVMValueRef global = fbl_emit_sum(e, fbl_emit_scaled(e, group, v->vectors), vector);
+    FblCarryLoop chunk, y;
+    if (v->chunks == 1) {
+        fbl_carry_begin(e, &y, v->y0, v->y1, 1, NULL, 0);
+        emit_row(v, k, y.index, global, group, fbl_emit_i64(e, 0));
+        emit_results(v, k, y.index, fbl_emit_sum(e, y.index, fbl_emit_i64(e, 1)), global);
+        fbl_carry_end(e, &y, NULL);
+        return;
+    }
+    fbl_emit_zero_floats(e, v->acc, k * v->acc_rows * v->cols.out * e->width);
+    fbl_carry_begin(e, &chunk, fbl_emit_i64(e, 0), fbl_emit_i64(e, v->chunks), 1, NULL, 0);
+    fbl_carry_begin(e, &y, v->y0, v->y1, 1, NULL, 0);
+    emit_row(v, k, y.index, global, group, chunk.index);
+    fbl_carry_end(e, &y, NULL);
+    fbl_carry_end(e, &chunk, NULL);
+    emit_results(v, k, v->y0, v->y1, global);
+}
+
+static void emit_items(Conv *v) {
+    FblEmit *e = v->e;
+    char name[112];
+    snprintf(name, sizeof name, "%s_1", e->code->symbol);
+    fbl_emit_function(e, name);
+    FblLoopState items = fbl_emit_loop_begin(e, e->begin, e->end, 1);
+    LLVMValueRef strips = fbl_emit_i64(e, v->strips);
+    LLVMValueRef strip = LLVMBuildURem(e->b, items.index, strips, "");
+    v->n = LLVMBuildUDiv(e->b, items.index, strips, "");
+    v->y0 = fbl_emit_scaled(e, strip, v->strip);
+    v->y1 = fbl_emit_smaller(e, fbl_emit_sum(e, v->y0, fbl_emit_i64(e, v->strip)), fbl_emit_i64(e, v->rows.out));
+    v->acc = fbl_emit_floats_at(e, e->scratch, v->strip_rows * v->image.width * v->image.stride);
+    LLVMValueRef first = fbl_emit_scaled(e, strip, v->strip / v->rows.phases * v->rows.in_stride);
+    first = fbl_emit_sum(e, first, fbl_emit_i64(e, v->rows.low - v->rows.pad));
+    fbl_pack_rows(e, &v->image, e->scratch, v->n, first, v->strip_rows);
+    FblCarryLoop group, block;
+    fbl_carry_begin(e, &group, fbl_emit_i64(e, 0), fbl_emit_i64(e, v->groups), 1, NULL, 0);
+    const FblTiling *t = &v->tiling;
+    if (t->k_tiles > 0) {
+        fbl_carry_begin(e, &block, fbl_emit_i64(e, 0), fbl_emit_i64(e, t->k_tiles * t->k), t->k, NULL, 0);
+        emit_block(v, t->k, group.index, block.index);
+        fbl_carry_end(e, &block, NULL);
+    }
+    if (t->k_rest > 0) {
+        emit_block(v, t->k_rest, group.index, fbl_emit_i64(e, t->k_tiles * t->k));
+    }
+    fbl_carry_end(e, &group, NULL);
+    fbl_emit_loop_end(e, &items);
+    LLVMBuildRetVoid(e->b);
+}
+
+bool fbl_emit_conv(FblEmit *e) {
+    Conv v;
+    if (!conv_init(&v, e)) {
+        return false;
+    }
+    FblKernelCode *code = e->code;
+    int64_t batches = v.c->kind == FBL_MATMUL ? v.images : 1;
+    code->phases = 2;
+    code->items[0] = batches * v.all_vectors * v.in_group;
+    code->items[1] = v.images * v.strips;
+    code->workspace_bytes = batches * v.all_vectors * v.weight_floats * 4;
+    int64_t acc = v.tiling.k * v.acc_rows * v.cols.out * e->width + e->width * e->width;
+    code->scratch_bytes = (v.strip_rows * v.image.width * v.image.stride + acc) * 4;
+    emit_weights(&v);
+    emit_items(&v);
+    return true;
+}

@@ -1,0 +1,85 @@
+// Shared parts of the contraction emitters: loops that carry values in registers, tile choice, evaluation of bodies and
+// packing of operands.
+//
+// Every contraction runs on packed operands. An image operand is packed as [row][column][channel] with its padding, so
+// that a pixel's channels are contiguous; weights as [output-channel vector][chunk][kh][kw][input channel][lane].
+// Ownership: everything lives for one emission. Threads: as FblEmit.
+#ifndef FBL_CODEGEN_CPU_CONTRACT_INTERNAL_H
+#define FBL_CODEGEN_CPU_CONTRACT_INTERNAL_H
+
+#include "codegen/cpu/emit.h"
+
+#define FBL_CARRY_MAX 40
+
+// A counted loop that runs at least once and carries values in SSA form. A loop of one round emits no branch.
+typedef struct FblCarryLoop {
+    LLVMValueRef index; // i64
+    LLVMBasicBlockRef head;
+    LLVMValueRef to;
+    int64_t step;
+    bool single;
+    int count;
+    LLVMValueRef phis[FBL_CARRY_MAX];
+} FblCarryLoop;
+
+// values[0..count) are the initial values; replaced by the values inside the body.
+void fbl_carry_begin(FblEmit *e, FblCarryLoop *loop, LLVMValueRef from, LLVMValueRef to, int64_t step, LLVMValueRef *values, int count);
+// values are those at the end of the body and, afterwards, the loop's results.
+void fbl_carry_end(FblEmit *e, FblCarryLoop *loop, LLVMValueRef *values);
+
+// How `rows` scalars times `vecs` vectors are cut into register tiles: `big` tiles of `p` rows then `small` tiles of
+// p - 1; `k_tiles` of `k` vectors, then one of `k_rest` when not 0.
+typedef struct FblTiling {
+    int64_t p, big, small;
+    int64_t k, k_tiles, k_rest;
+} FblTiling;
+FblTiling fbl_tiling_choose(int64_t rows, int64_t vecs, int width);
+
+// The largest divisor of `count` that is at most `limit`.
+int64_t fbl_largest_divisor(int64_t count, int64_t limit);
+
+// i64 arithmetic with constants folded, and pointers to f32.
+LLVMValueRef fbl_emit_scaled(FblEmit *e, LLVMValueRef value, int64_t scale);
+LLVMValueRef fbl_emit_sum(FblEmit *e, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef fbl_emit_smaller(FblEmit *e, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef fbl_emit_floats(FblEmit *e, LLVMValueRef base, LLVMValueRef offset);
+LLVMValueRef fbl_emit_floats_at(FblEmit *e, LLVMValueRef base, int64_t offset);
+LLVMValueRef fbl_emit_load_floats(FblEmit *e, LLVMValueRef address, int lanes);
+void fbl_emit_store_floats(FblEmit *e, LLVMValueRef value, LLVMValueRef address);
+// Fills `count` floats with zeros.
+void fbl_emit_zero_floats(FblEmit *e, LLVMValueRef base, int64_t count);
+
+// A body with an environment of its own.
+typedef struct FblBodyEval {
+    FblEmit *e;
+    const FblKBody *body;
+    FblEnv env;
+} FblBodyEval;
+void fbl_body_open(FblBodyEval *eval, FblEmit *e, const FblKBody *body);
+void fbl_body_close(FblBodyEval *eval);
+// Sets loop `position` of the body to an i64 value; step is that between lanes.
+void fbl_body_loop(FblBodyEval *eval, int position, LLVMValueRef value, int64_t step, int64_t align);
+// Evaluates anew with `mask` (NULL: all lanes) and returns the operand's value in f32, a vector.
+LLVMValueRef fbl_body_value(FblBodyEval *eval, LLVMValueRef mask);
+// Evaluates the epilogue with the accumulated vector `acc` and stores.
+void fbl_body_store(FblBodyEval *eval, LLVMValueRef mask, LLVMValueRef acc);
+// Whether memory lies along loop `column` of the body rather than along `channel`: then vectors should, too.
+bool fbl_body_along(const FblKernel *kernel, const FblKBody *body, int column, int channel);
+
+// An image operand to pack. For matrices (loops batch, m, k or so) the rows of the matrix are folded into an image of
+// `w` columns; fold_m is their true number, else 0.
+typedef struct FblImage {
+    const FblKBody *body;
+    int n_at, c_at, h_at, w_at; // loop positions in the body; h_at -1: folded into w_at
+    int64_t c, h, w;            // source extents
+    int64_t fold_m;
+    int64_t width, pad;         // packed columns; source column = packed column - pad
+    int64_t stride;             // floats per packed pixel
+} FblImage;
+// Packs `rows` rows (a constant) into `to`, the first being source row `first` (i64, may be outside: zeros).
+void fbl_pack_rows(FblEmit *e, const FblImage *image, LLVMValueRef to, LLVMValueRef n, LLVMValueRef first, int64_t rows);
+
+bool fbl_emit_conv(FblEmit *e);        // FORWARD, DATA_GRAD, MATMUL
+bool fbl_emit_weight_grad(FblEmit *e); // WEIGHT_GRAD
+
+#endif

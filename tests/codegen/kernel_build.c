@@ -1,0 +1,187 @@
+#include "kernel_build.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void build_init(Build *b, FblKernelKind kind, const char *name) {
+    memset(b, 0, sizeof *b);
+    b->kernel.kind = kind;
+    b->kernel.name = name;
+    b->kernel.buffers = b->buffers;
+    b->kernel.instrs = b->instrs;
+    b->kernel.stages = b->stages;
+    b->kernel.vector_loop = -1;
+    b->kernel.note = "";
+}
+
+int32_t build_buffer(Build *b, FblDtype dtype, bool output, int rank, const int64_t *extents) {
+    FblKernelBuffer *buffer = &b->buffers[b->kernel.buffer_count];
+    *buffer = (FblKernelBuffer){.dtype = dtype, .rank = rank, .is_output = output, .alias = -1};
+    memcpy(buffer->extents, extents, (size_t)rank * sizeof *extents);
+    return b->kernel.buffer_count++;
+}
+
+int32_t build_loop(Build *b, int64_t extent) {
+    b->kernel.loops[b->kernel.loop_count] = (FblKLoop){extent, "i"};
+    return b->kernel.loop_count++;
+}
+
+static int32_t push(Build *b, FblKInstr instr) {
+    if (b->kernel.instr_count == 512) {
+        fprintf(stderr, "too many instructions\n");
+        exit(1);
+    }
+    b->instrs[b->kernel.instr_count] = instr;
+    return b->kernel.instr_count++;
+}
+
+static FblKInstr blank(FblKInstrKind kind, FblDtype dtype) { return (FblKInstr){.kind = kind, .dtype = dtype, .guard = -1, .otherwise = -1}; }
+
+int32_t build_index(Build *b, int32_t loop) {
+    FblKInstr instr = blank(FBL_K_LOOP, FBL_I32);
+    instr.a = loop;
+    return push(b, instr);
+}
+
+int32_t build_real(Build *b, double value) {
+    FblKInstr instr = blank(FBL_K_CONST, FBL_F32);
+    instr.value = value;
+    return push(b, instr);
+}
+
+int32_t build_int(Build *b, int64_t value) {
+    FblKInstr instr = blank(FBL_K_CONST, FBL_I32);
+    instr.value = (double)value;
+    return push(b, instr);
+}
+
+int32_t build_load(Build *b, int32_t buffer, const int32_t *index) {
+    FblKInstr instr = blank(FBL_K_LOAD, b->buffers[buffer].dtype);
+    instr.a = buffer;
+    memcpy(instr.index, index, (size_t)b->buffers[buffer].rank * sizeof *index);
+    return push(b, instr);
+}
+
+int32_t build_op(Build *b, FblOp op, FblDtype dtype, int32_t x, int32_t y, int32_t z) {
+    FblKInstr instr = blank(FBL_K_OP, dtype);
+    instr.op = op;
+    instr.args[0] = x;
+    instr.args[1] = y;
+    instr.args[2] = z;
+    return push(b, instr);
+}
+
+void build_stage(Build *b, int loop_count, const int32_t *loops) {
+    int at = b->kernel.stage_count++;
+    FblKStage *stage = &b->stages[at];
+    memcpy(b->stage_loops[at], loops, (size_t)loop_count * sizeof *loops);
+    stage->loops = b->stage_loops[at];
+    stage->loop_count = loop_count;
+    stage->first = b->kernel.instr_count;
+    stage->stores = &b->stores[b->store_count];
+    stage->reduces = &b->reduces[b->reduce_count];
+}
+
+void build_store(Build *b, int32_t buffer, int32_t value, int32_t guard, const int32_t *index) {
+    FblKStore *store = &b->stores[b->store_count++];
+    *store = (FblKStore){.buffer = buffer, .value = value, .guard = guard};
+    memcpy(store->index, index, (size_t)b->buffers[buffer].rank * sizeof *index);
+    if (b->kernel.kind == FBL_KERNEL_LOOPS) {
+        b->stages[b->kernel.stage_count - 1].store_count++;
+    }
+}
+
+int32_t build_reduce(Build *b, FblOp op, FblDtype dtype, int32_t value) {
+    b->reduces[b->reduce_count++] = (FblKReduce){op, dtype, value, b->kernel.result_count};
+    b->stages[b->kernel.stage_count - 1].reduce_count++;
+    return b->kernel.result_count++;
+}
+
+int32_t build_result(Build *b, int32_t result, FblDtype dtype) {
+    FblKInstr instr = blank(FBL_K_RESULT, dtype);
+    instr.a = result;
+    return push(b, instr);
+}
+
+void build_stage_end(Build *b) { b->stages[b->kernel.stage_count - 1].last = b->kernel.instr_count; }
+
+int32_t build_image(Build *b, bool output, int block, int64_t n, int64_t c, int64_t h, int64_t w) {
+    if (block == 0) {
+        return build_buffer(b, FBL_F32, output, 4, (int64_t[]){n, c, h, w});
+    }
+    return build_buffer(b, FBL_F32, output, 5, (int64_t[]){n, c / block, h, w, block});
+}
+
+void build_image_index(Build *b, int block, const int32_t logical[4], int32_t out[FBL_KERNEL_MAX_DIMS]) {
+    memcpy(out, logical, 4 * sizeof *out);
+    if (block != 0) {
+        int32_t size = build_int(b, block);
+        out[1] = build_op(b, FBL_OP_DIV, FBL_I32, logical[1], size, -1);
+        out[4] = build_op(b, FBL_OP_MOD, FBL_I32, logical[1], size, -1);
+    }
+}
+
+void loaded_open(Loaded *loaded, const FblCpuTarget *target, FblKernel *kernel) {
+    char error[1024];
+    loaded->ctx = fbl_context_create();
+    loaded->kernel = kernel;
+    if (fbl_cpu_compile(target, kernel, &loaded->code, error, sizeof error) != FBL_OK) {
+        fprintf(stderr, "%s: %s\n", kernel->name, error);
+        exit(1);
+    }
+    if (fbl_cpu_load(loaded->ctx, target, &loaded->kernel, &loaded->code, 1, &loaded->module) != FBL_OK) {
+        fprintf(stderr, "%s: not loaded\n", kernel->name);
+        exit(1);
+    }
+}
+
+void loaded_close(Loaded *loaded) {
+    fbl_cpu_unload(loaded->module);
+    fbl_kernel_code_free(&loaded->code);
+    fbl_context_destroy(loaded->ctx);
+}
+
+static void *allocate(int64_t bytes) {
+    void *memory = aligned_alloc(64, (size_t)((bytes + 127) / 64 * 64));
+    if (!memory) {
+        exit(1);
+    }
+    memset(memory, 0xA5, (size_t)bytes); // contents are undefined: make them hurt
+    return memory;
+}
+
+void loaded_run(Loaded *loaded, void *const *buffers, int parts) {
+    void *all[20];
+    memcpy(all, buffers, (size_t)loaded->kernel->buffer_count * sizeof *all);
+    void *workspace = allocate(loaded->code.workspace_bytes + 64), *scratch = allocate(loaded->code.scratch_bytes + 64);
+    all[loaded->kernel->buffer_count] = workspace;
+    FblKernelArgs args = {.buffers = all, .scratch = scratch, .seed = 7, .step = 3, .kernel = loaded->kernel};
+    for (int32_t phase = 0; phase < loaded->code.phases; phase++) {
+        FblKernelFn fn = fbl_cpu_entry(loaded->module, 0, phase);
+        int64_t items = loaded->code.items[phase];
+        for (int part = 0; part < parts; part++) {
+            int64_t begin = items * part / parts, end = items * (part + 1) / parts;
+            if (begin < end) {
+                fn(&args, begin, end);
+            }
+        }
+    }
+    for (int i = 0; i < 64; i++) {
+        if (((uint8_t *)workspace)[loaded->code.workspace_bytes + i] != 0xA5 || ((uint8_t *)scratch)[loaded->code.scratch_bytes + i] != 0xA5) {
+            fprintf(stderr, "%s: wrote past its scratch memory\n", loaded->kernel->name);
+            exit(1);
+        }
+    }
+    free(workspace);
+    free(scratch);
+}
+
+uint64_t random_bits(uint64_t *state) {
+    uint64_t z = (*state += 0x9E3779B97F4A7C15u);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+float random_real(uint64_t *state) { return (float)((double)(random_bits(state) >> 40) * 0x1p-23 - 1.0); }

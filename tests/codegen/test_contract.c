@@ -1,0 +1,387 @@
+// Contractions of every kind against sums in double, in odd, unit and large shapes, plain and channel-blocked memory,
+// with and without fused bodies; the same bits whatever the split of the work items.
+#include "kernel_build.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Case {
+    FblContractionKind kind;
+    int64_t n, c, h, w, o, kh, kw, sh, sw, ph, pw, dh, dw, groups;
+    int block; // 0: plain
+    bool fused;
+} Case;
+
+// A logical [n, c, h, w] tensor with its copy in a kernel's memory.
+typedef struct Tensor {
+    int64_t n, c, h, w;
+    int block;
+    float *data;
+} Tensor;
+
+static size_t place(const Tensor *t, int64_t n, int64_t c, int64_t h, int64_t w) {
+    if (t->block == 0) {
+        return (size_t)(((n * t->c + c) * t->h + h) * t->w + w);
+    }
+    return (size_t)((((n * (t->c / t->block) + c / t->block) * t->h + h) * t->w + w) * t->block + c % t->block);
+}
+
+static Tensor tensor(int block, int64_t n, int64_t c, int64_t h, int64_t w, uint64_t *seed) {
+    Tensor t = {n, c, h, w, block, NULL};
+    size_t count = (size_t)(n * c * h * w);
+    t.data = malloc((count + 16) * sizeof(float));
+    for (size_t i = 0; i < count; i++) {
+        t.data[i] = random_real(seed);
+    }
+    for (size_t i = count; i < count + 16; i++) {
+        t.data[i] = 12345.0f; // sentinel
+    }
+    return t;
+}
+
+static void check_sentinel(const Tensor *t) {
+    size_t count = (size_t)(t->n * t->c * t->h * t->w);
+    for (size_t i = count; i < count + 16; i++) {
+        assert_true(t->data[i] == 12345.0f);
+    }
+}
+
+static FblKBody operand_body(Build *b, int32_t buffer, int block, const int32_t loops[4], int32_t scale, int32_t shift) {
+    FblKBody body = {.loop_count = 4, .first = b->kernel.instr_count};
+    memcpy(body.loops, loops, sizeof body.loops);
+    int32_t logical[4], index[FBL_KERNEL_MAX_DIMS];
+    for (int k = 0; k < 4; k++) {
+        logical[k] = build_index(b, loops[k]);
+    }
+    build_image_index(b, block, logical, index);
+    body.value = build_load(b, buffer, index);
+    if (scale >= 0) {
+        body.value = build_op(b, FBL_OP_MUL, FBL_F32, body.value, build_load(b, scale, &logical[1]), -1);
+        body.value = build_op(b, FBL_OP_ADD, FBL_F32, body.value, build_load(b, shift, &logical[1]), -1);
+        body.value = build_op(b, FBL_OP_MAX, FBL_F32, body.value, build_real(b, 0), -1);
+    }
+    body.last = b->kernel.instr_count;
+    return body;
+}
+
+static void epilogue_body(Build *b, int32_t buffer, int block, const int32_t loops[4], int32_t residual) {
+    FblKBody body = {.loop_count = 4, .first = b->kernel.instr_count, .value = -1};
+    memcpy(body.loops, loops, sizeof body.loops);
+    int32_t logical[4], index[FBL_KERNEL_MAX_DIMS];
+    for (int k = 0; k < 4; k++) {
+        logical[k] = build_index(b, loops[k]);
+    }
+    build_image_index(b, block, logical, index);
+    int32_t value = b->kernel.instr_count++;
+    b->instrs[value] = (FblKInstr){.kind = FBL_K_ACC, .dtype = FBL_F32, .guard = -1, .otherwise = -1};
+    if (residual >= 0) {
+        value = build_op(b, FBL_OP_ADD, FBL_F32, value, build_load(b, residual, index), -1);
+        value = build_op(b, FBL_OP_MAX, FBL_F32, value, build_real(b, 0), -1);
+    }
+    body.stores = &b->stores[b->store_count];
+    body.store_count = 1;
+    build_store(b, buffer, value, -1, index);
+    body.last = b->kernel.instr_count;
+    b->kernel.epilogue = body;
+}
+
+static double fused_value(const Tensor *t, const Tensor *scale, const Tensor *shift, bool fused, int64_t n, int64_t c, int64_t h, int64_t w) {
+    float x = t->data[place(t, n, c, h, w)];
+    if (!fused) {
+        return x;
+    }
+    double y = (double)x * scale->data[c] + shift->data[c];
+    return y > 0 ? y : 0;
+}
+
+// Adds x[n, c, ih, iw] * weight[o, ci, i, j] for all terms: calls `visit` with the three indices.
+typedef struct Sums {
+    double *sum, *size;
+} Sums;
+
+static void reference(const Case *k, int64_t oh, int64_t ow, const Tensor *a, const Tensor *b, const Tensor *scale, const Tensor *shift,
+                      const Tensor *result, Sums *s) {
+    int64_t cg = k->c / k->groups, og = k->o / k->groups;
+    for (int64_t n = 0; n < k->n; n++) {
+        for (int64_t o = 0; o < k->o; o++) {
+            for (int64_t y = 0; y < oh; y++) {
+                for (int64_t x = 0; x < ow; x++) {
+                    for (int64_t ci = 0; ci < cg; ci++) {
+                        for (int64_t i = 0; i < k->kh; i++) {
+                            for (int64_t j = 0; j < k->kw; j++) {
+                                int64_t ih = y * k->sh - k->ph + i * k->dh, iw = x * k->sw - k->pw + j * k->dw, c = o / og * cg + ci;
+                                if (ih < 0 || ih >= k->h || iw < 0 || iw >= k->w) {
+                                    continue;
+                                }
+                                double p;
+                                size_t at;
+                                if (k->kind == FBL_CONV_FORWARD) {
+                                    p = fused_value(a, scale, shift, k->fused, n, c, ih, iw) * b->data[place(b, o, ci, i, j)];
+                                    at = place(result, n, o, y, x);
+                                } else if (k->kind == FBL_CONV_DATA_GRAD) {
+                                    p = fused_value(a, scale, shift, k->fused, n, o, y, x) * b->data[place(b, o, ci, i, j)];
+                                    at = place(result, n, c, ih, iw);
+                                } else {
+                                    p = fused_value(a, scale, shift, k->fused, n, c, ih, iw) * b->data[place(b, n, o, y, x)];
+                                    at = place(result, o, ci, i, j);
+                                }
+                                s->sum[at] += p;
+                                s->size[at] += fabs(p);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+static void run_case(const FblCpuTarget *target, const Case *k, bool want_fast) {
+    int64_t oh = (k->h + 2 * k->ph - (k->kh - 1) * k->dh - 1) / k->sh + 1, ow = (k->w + 2 * k->pw - (k->kw - 1) * k->dw - 1) / k->sw + 1;
+    int64_t cg = k->c / k->groups;
+    uint64_t seed = (uint64_t)(k->kind * 1000 + k->c * 100 + k->o + k->h);
+    bool forward = k->kind == FBL_CONV_FORWARD, data = k->kind == FBL_CONV_DATA_GRAD;
+    Tensor x = tensor(k->block, k->n, k->c, k->h, k->w, &seed), y = tensor(k->block, k->n, k->o, oh, ow, &seed);
+    Tensor weight = tensor(0, k->o, cg, k->kh, k->kw, &seed);
+    Tensor *operands[2] = {data ? &y : &x, forward || data ? &weight : &y};
+    Tensor *result = forward ? &y : data ? &x : &weight;
+    Tensor scale = tensor(0, 1, operands[0]->c, 1, 1, &seed), shift = tensor(0, 1, operands[0]->c, 1, 1, &seed);
+    Tensor residual = tensor(result->block, result->n, result->c, result->h, result->w, &seed);
+
+    static Build b;
+    build_init(&b, FBL_KERNEL_CONTRACTION, "contraction");
+    int32_t buffers[3];
+    for (int i = 0; i < 2; i++) {
+        buffers[i] = build_image(&b, false, operands[i]->block, operands[i]->n, operands[i]->c, operands[i]->h, operands[i]->w);
+    }
+    buffers[2] = build_image(&b, true, result->block, result->n, result->c, result->h, result->w);
+    int32_t scale_at = -1, shift_at = -1, residual_at = -1;
+    if (k->fused) {
+        scale_at = build_buffer(&b, FBL_F32, false, 1, &operands[0]->c);
+        shift_at = build_buffer(&b, FBL_F32, false, 1, &operands[0]->c);
+        residual_at = build_image(&b, false, result->block, result->n, result->c, result->h, result->w);
+    }
+    int32_t loops[3][4];
+    const Tensor *shapes[3] = {operands[0], operands[1], result};
+    for (int i = 0; i < 3; i++) {
+        int64_t extents[4] = {shapes[i]->n, shapes[i]->c, shapes[i]->h, shapes[i]->w};
+        for (int d = 0; d < 4; d++) {
+            loops[i][d] = build_loop(&b, extents[d]);
+        }
+    }
+    b.kernel.operands[0] = operand_body(&b, buffers[0], operands[0]->block, loops[0], scale_at, shift_at);
+    b.kernel.operands[1] = operand_body(&b, buffers[1], operands[1]->block, loops[1], -1, -1);
+    epilogue_body(&b, buffers[2], result->block, loops[2], residual_at);
+    b.kernel.contraction = (FblContraction){.kind = k->kind, .n = k->n, .c = k->c, .h = k->h, .w = k->w, .o = k->o, .oh = oh, .ow = ow, .kh = k->kh, .kw = k->kw,
+                                            .stride_h = k->sh, .stride_w = k->sw, .pad_h = k->ph, .pad_w = k->pw,
+                                            .dilation_h = k->dh, .dilation_w = k->dw, .groups = k->groups};
+    Loaded loaded;
+    loaded_open(&loaded, target, &b.kernel);
+    if (want_fast) {
+        assert_int_equal(loaded.code.phases, 2); // the generic form has one
+    }
+    size_t count = (size_t)(result->n * result->c * result->h * result->w);
+    float *first = malloc((count + 1) * sizeof *first);
+    void *pointers[6] = {operands[0]->data, operands[1]->data, result->data, scale.data, shift.data, residual.data};
+    for (int parts = 1; parts <= 3; parts += 2) {
+        for (size_t i = 0; i < count; i++) {
+            result->data[i] = NAN;
+        }
+        loaded_run(&loaded, pointers, parts);
+        if (parts == 1) {
+            memcpy(first, result->data, count * sizeof *first);
+        } else {
+            assert_memory_equal(first, result->data, count * sizeof *first);
+        }
+    }
+    Sums sums = {calloc(count + 1, sizeof(double)), calloc(count + 1, sizeof(double))};
+    reference(k, oh, ow, operands[0], operands[1], &scale, &shift, result, &sums);
+    for (size_t i = 0; i < count; i++) {
+        double want = sums.sum[i];
+        if (k->fused) {
+            want += residual.data[i];
+            want = want > 0 ? want : 0;
+        }
+        // Each of the products is rounded once, and so are the partial sums, which are smaller than the sum of sizes.
+        double tolerance = 2e-6 * (sums.size[i] + 1);
+        if (!(fabs(result->data[i] - want) <= tolerance)) {
+            fprintf(stderr, "kind %d n %d c %d h %d w %d o %d k %dx%d s %d,%d p %d,%d d %d,%d groups %d block %d fused %d: element %zu is %.9g, not %.9g\n", k->kind,
+                    (int)k->n, (int)k->c, (int)k->h, (int)k->w, (int)k->o, (int)k->kh, (int)k->kw, (int)k->sh, (int)k->sw, (int)k->ph, (int)k->pw,
+                    (int)k->dh, (int)k->dw, (int)k->groups, k->block, k->fused, i, (double)result->data[i], want);
+            fail();
+        }
+    }
+    check_sentinel(result);
+    loaded_close(&loaded);
+    free(first);
+    free(sums.sum);
+    free(sums.size);
+    Tensor *all[] = {&x, &y, &weight, &scale, &shift, &residual};
+    for (size_t i = 0; i < 6; i++) {
+        free(all[i]->data);
+    }
+}
+
+static FblCpuTarget *open_target(FblContext *ctx, int32_t bytes) {
+    FblCpuOptions options = {.vector_bytes = bytes, .opt_level = 2};
+    FblCpuTarget *target = NULL;
+    assert_int_equal(fbl_cpu_target_create(ctx, &options, &target), FBL_OK);
+    return target;
+}
+
+static int32_t widest(FblContext *ctx) {
+    FblCpuTarget *target = open_target(ctx, 0);
+    int32_t bytes = fbl_cpu_target_vector_bytes(target);
+    fbl_cpu_target_destroy(target);
+    return bytes;
+}
+
+static void test_convolutions(void **state) {
+    (void)state;
+    static const Case cases[] = {
+        // n c h w o kh kw sh sw ph pw dh dw groups
+        {0, 2, 16, 8, 8, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0},
+        {0, 3, 3, 9, 11, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0},
+        {0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0, 0},
+        {0, 1, 5, 7, 13, 3, 5, 3, 1, 1, 2, 1, 1, 1, 1, 0, 0},
+        {0, 5, 16, 9, 9, 32, 3, 3, 2, 2, 1, 1, 1, 1, 1, 0, 0},
+        {0, 2, 16, 8, 8, 32, 1, 1, 2, 2, 0, 0, 1, 1, 1, 0, 0},
+        {0, 2, 8, 12, 10, 24, 3, 3, 1, 1, 2, 2, 2, 2, 1, 0, 0},
+        {0, 2, 7, 14, 11, 5, 3, 3, 3, 2, 3, 0, 1, 2, 1, 0, 0},
+        {0, 2, 32, 6, 6, 32, 3, 3, 1, 1, 1, 1, 1, 1, 2, 0, 0},
+        {0, 2, 6, 6, 6, 12, 3, 3, 1, 1, 1, 1, 1, 1, 3, 0, 0},
+        {0, 1, 16, 40, 40, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0},
+        {0, 2, 96, 5, 5, 72, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0},
+        {0, 2, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0},
+        {0, 1, 4, 5, 5, 4, 2, 2, 1, 1, 3, 3, 1, 1, 1, 0, 0},
+        {0, 1, 4, 9, 9, 4, 3, 2, 2, 2, 1, 1, 2, 2, 1, 0, 0},
+        {0, 17, 8, 4, 4, 8, 3, 3, 2, 2, 1, 1, 1, 1, 1, 0, 0},
+        {0, 2, 3, 64, 48, 64, 7, 7, 2, 2, 3, 3, 1, 1, 1, 0, 0},
+        {0, 1, 8, 3, 17, 8, 1, 9, 1, 4, 0, 4, 1, 1, 1, 0, 0},
+    };
+    FblContext *ctx = fbl_context_create();
+    int32_t limit = widest(ctx);
+    for (int32_t bytes = 16; bytes <= limit; bytes *= 2) {
+        FblCpuTarget *target = open_target(ctx, bytes);
+        int lanes = bytes / 4;
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            for (int kind = 0; kind < 3; kind++) {
+                for (int fused = 0; fused < 2; fused++) {
+                    for (int blocked = 0; blocked < 2; blocked++) {
+                        Case k = cases[i];
+                        k.kind = (FblContractionKind)kind;
+                        k.fused = fused;
+                        k.block = blocked ? lanes : 0;
+                        if (blocked && (k.c % lanes != 0 || k.o % lanes != 0)) {
+                            continue;
+                        }
+                        bool grouped = k.groups > 1 && ((k.c / k.groups) % lanes != 0 || (k.o / k.groups) % lanes != 0);
+                        run_case(target, &k, !grouped);
+                    }
+                }
+            }
+        }
+        fbl_cpu_target_destroy(target);
+    }
+    fbl_context_destroy(ctx);
+}
+
+// Matrices in the four orders of memory.
+static void run_matmul(const FblCpuTarget *target, int64_t batch, int64_t m, int64_t n, int64_t k, int order, bool fused) {
+    static Build b;
+    build_init(&b, FBL_KERNEL_CONTRACTION, "matmul");
+    uint64_t seed = (uint64_t)(m * 31 + n * 7 + k);
+    int64_t a_rows = order & 1 ? k : m, a_cols = order & 1 ? m : k, b_rows = order & 2 ? n : k, b_cols = order & 2 ? k : n;
+    Tensor x = tensor(0, 1, batch, a_rows, a_cols, &seed), y = tensor(0, 1, batch, b_rows, b_cols, &seed), z = tensor(0, 1, batch, m, n, &seed);
+    Tensor bias = tensor(0, 1, 1, 1, n, &seed);
+    int32_t x_at = build_buffer(&b, FBL_F32, false, 3, (int64_t[]){batch, a_rows, a_cols});
+    int32_t y_at = build_buffer(&b, FBL_F32, false, 3, (int64_t[]){batch, b_rows, b_cols});
+    int32_t z_at = build_buffer(&b, FBL_F32, true, 3, (int64_t[]){batch, m, n});
+    int32_t bias_at = build_buffer(&b, FBL_F32, false, 1, &n);
+    int64_t extents[3][3] = {{batch, m, k}, {batch, k, n}, {batch, m, n}};
+    for (int i = 0; i < 3; i++) {
+        FblKBody body = {.loop_count = 3, .first = b.kernel.instr_count, .value = -1};
+        int32_t index[3];
+        for (int d = 0; d < 3; d++) {
+            body.loops[d] = build_loop(&b, extents[i][d]);
+            index[d] = build_index(&b, body.loops[d]);
+        }
+        if (i < 2) {
+            bool swap = order & (1 << i);
+            int32_t at[3] = {index[0], index[swap ? 2 : 1], index[swap ? 1 : 2]};
+            body.value = build_load(&b, i ? y_at : x_at, at);
+        } else {
+            int32_t value = b.kernel.instr_count++;
+            b.instrs[value] = (FblKInstr){.kind = FBL_K_ACC, .dtype = FBL_F32, .guard = -1, .otherwise = -1};
+            if (fused) {
+                value = build_op(&b, FBL_OP_ADD, FBL_F32, value, build_load(&b, bias_at, &index[2]), -1);
+            }
+            body.stores = &b.stores[0];
+            body.store_count = 1;
+            build_store(&b, z_at, value, -1, index);
+        }
+        body.last = b.kernel.instr_count;
+        *(i < 2 ? &b.kernel.operands[i] : &b.kernel.epilogue) = body;
+    }
+    b.kernel.contraction = (FblContraction){.kind = FBL_MATMUL, .n_batch = batch, .m = m, .n_ = n, .k = k};
+    Loaded loaded;
+    loaded_open(&loaded, target, &b.kernel);
+    assert_int_equal(loaded.code.phases, 2);
+    size_t count = (size_t)(batch * m * n);
+    float *first = malloc(count * sizeof *first);
+    void *pointers[4] = {x.data, y.data, z.data, bias.data};
+    loaded_run(&loaded, pointers, 1);
+    memcpy(first, z.data, count * sizeof *first);
+    loaded_run(&loaded, pointers, 3);
+    assert_memory_equal(first, z.data, count * sizeof *first);
+    for (int64_t g = 0; g < batch; g++) {
+        for (int64_t i = 0; i < m; i++) {
+            for (int64_t j = 0; j < n; j++) {
+                double sum = fused ? bias.data[j] : 0, size = 1;
+                for (int64_t p = 0; p < k; p++) {
+                    double v = order & 1 ? x.data[(g * k + p) * m + i] : x.data[(g * m + i) * k + p];
+                    double w = order & 2 ? y.data[(g * n + j) * k + p] : y.data[(g * k + p) * n + j];
+                    sum += v * w;
+                    size += fabs(v * w);
+                }
+                assert_true(fabs(z.data[(g * m + i) * n + j] - sum) <= 2e-6 * size);
+            }
+        }
+    }
+    check_sentinel(&z);
+    loaded_close(&loaded);
+    free(first);
+    free(x.data);
+    free(y.data);
+    free(z.data);
+    free(bias.data);
+}
+
+static void test_matrices(void **state) {
+    (void)state;
+    static const int64_t shapes[][4] = {{1, 1, 1, 1}, {1, 64, 10, 64}, {2, 5, 7, 3}, {1, 97, 33, 100}, {3, 24, 16, 8}, {1, 300, 100, 1}, {1, 10, 64, 128}, {1, 1, 257, 1030}};
+    FblContext *ctx = fbl_context_create();
+    int32_t limit = widest(ctx);
+    for (int32_t bytes = 16; bytes <= limit; bytes *= 2) {
+        FblCpuTarget *target = open_target(ctx, bytes);
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            for (int order = 0; order < 4; order++) {
+                run_matmul(target, shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], order, order & 1);
+            }
+        }
+        fbl_cpu_target_destroy(target);
+    }
+    fbl_context_destroy(ctx);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_convolutions), cmocka_unit_test(test_matrices)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

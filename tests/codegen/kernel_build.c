@@ -122,6 +122,71 @@ void build_image_index(Build *b, int block, const int32_t logical[4], int32_t ou
     }
 }
 
+static FblKBody operand_body(Build *b, int32_t buffer, int block, const int32_t loops[4], int32_t scale, int32_t shift) {
+    FblKBody body = {.loop_count = 4, .first = b->kernel.instr_count};
+    memcpy(body.loops, loops, sizeof body.loops);
+    int32_t logical[4], index[FBL_KERNEL_MAX_DIMS];
+    for (int k = 0; k < 4; k++) {
+        logical[k] = build_index(b, loops[k]);
+    }
+    build_image_index(b, block, logical, index);
+    body.value = build_load(b, buffer, index);
+    if (scale >= 0) {
+        body.value = build_op(b, FBL_OP_MUL, FBL_F32, body.value, build_load(b, scale, &logical[1]), -1);
+        body.value = build_op(b, FBL_OP_ADD, FBL_F32, body.value, build_load(b, shift, &logical[1]), -1);
+        body.value = build_op(b, FBL_OP_MAX, FBL_F32, body.value, build_real(b, 0), -1);
+    }
+    body.last = b->kernel.instr_count;
+    return body;
+}
+
+static void epilogue_body(Build *b, int32_t buffer, int block, const int32_t loops[4], int32_t residual) {
+    FblKBody body = {.loop_count = 4, .first = b->kernel.instr_count, .value = -1};
+    memcpy(body.loops, loops, sizeof body.loops);
+    int32_t logical[4], index[FBL_KERNEL_MAX_DIMS];
+    for (int k = 0; k < 4; k++) {
+        logical[k] = build_index(b, loops[k]);
+    }
+    build_image_index(b, block, logical, index);
+    int32_t value = b->kernel.instr_count++;
+    b->instrs[value] = (FblKInstr){.kind = FBL_K_ACC, .dtype = FBL_F32, .guard = -1, .otherwise = -1};
+    if (residual >= 0) {
+        value = build_op(b, FBL_OP_ADD, FBL_F32, value, build_load(b, residual, index), -1);
+        value = build_op(b, FBL_OP_MAX, FBL_F32, value, build_real(b, 0), -1);
+    }
+    body.stores = &b->stores[b->store_count];
+    body.store_count = 1;
+    build_store(b, buffer, value, -1, index);
+    body.last = b->kernel.instr_count;
+    b->kernel.epilogue = body;
+}
+
+void build_conv(Build *b, const FblContraction *c, int block, bool fused) {
+    const int64_t x[4] = {c->n, c->c, c->h, c->w}, y[4] = {c->n, c->o, c->oh, c->ow}, w[4] = {c->o, c->c / c->groups, c->kh, c->kw};
+    bool forward = c->kind == FBL_CONV_FORWARD, data = c->kind == FBL_CONV_DATA_GRAD;
+    const int64_t *shapes[3] = {data ? y : x, forward || data ? w : y, forward ? y : data ? x : w};
+    int blocks[3], loops[3][4];
+    int32_t buffers[3];
+    build_init(b, FBL_KERNEL_CONTRACTION, "contraction");
+    b->kernel.contraction = *c;
+    for (int i = 0; i < 3; i++) {
+        blocks[i] = shapes[i] == w ? 0 : block;
+        buffers[i] = build_image(b, i == 2, blocks[i], shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3]);
+        for (int d = 0; d < 4; d++) {
+            loops[i][d] = build_loop(b, shapes[i][d]);
+        }
+    }
+    int32_t scale = -1, shift = -1, residual = -1;
+    if (fused) {
+        scale = build_buffer(b, FBL_F32, false, 1, &shapes[0][1]);
+        shift = build_buffer(b, FBL_F32, false, 1, &shapes[0][1]);
+        residual = build_image(b, false, blocks[2], shapes[2][0], shapes[2][1], shapes[2][2], shapes[2][3]);
+    }
+    b->kernel.operands[0] = operand_body(b, buffers[0], blocks[0], loops[0], scale, shift);
+    b->kernel.operands[1] = operand_body(b, buffers[1], blocks[1], loops[1], -1, -1);
+    epilogue_body(b, buffers[2], blocks[2], loops[2], residual);
+}
+
 void loaded_open(Loaded *loaded, const FblCpuTarget *target, FblKernel *kernel) {
     char error[1024];
     loaded->ctx = fbl_context_create();

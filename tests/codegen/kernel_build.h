@@ -36,6 +36,11 @@ int32_t build_image(Build *b, bool output, int block, int64_t n, int64_t c, int6
 // Its physical index for four logical index instructions.
 void build_image_index(Build *b, int block, const int32_t logical[4], int32_t out[FBL_KERNEL_MAX_DIMS]);
 
+// A convolution with images plain or blocked and weights plain. Buffers: the operands, the result; when fused also
+// scale[c] and shift[c] (the first operand becomes relu(x * scale + shift)) and a residual (the result becomes
+// relu(sum + residual)).
+void build_conv(Build *b, const FblContraction *c, int block, bool fused);
+
 // A compiled and loaded kernel.
 typedef struct Loaded {
     FblContext *ctx;

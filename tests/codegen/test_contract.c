@@ -53,45 +53,6 @@ static void check_sentinel(const Tensor *t) {
     }
 }
 
-static FblKBody operand_body(Build *b, int32_t buffer, int block, const int32_t loops[4], int32_t scale, int32_t shift) {
-    FblKBody body = {.loop_count = 4, .first = b->kernel.instr_count};
-    memcpy(body.loops, loops, sizeof body.loops);
-    int32_t logical[4], index[FBL_KERNEL_MAX_DIMS];
-    for (int k = 0; k < 4; k++) {
-        logical[k] = build_index(b, loops[k]);
-    }
-    build_image_index(b, block, logical, index);
-    body.value = build_load(b, buffer, index);
-    if (scale >= 0) {
-        body.value = build_op(b, FBL_OP_MUL, FBL_F32, body.value, build_load(b, scale, &logical[1]), -1);
-        body.value = build_op(b, FBL_OP_ADD, FBL_F32, body.value, build_load(b, shift, &logical[1]), -1);
-        body.value = build_op(b, FBL_OP_MAX, FBL_F32, body.value, build_real(b, 0), -1);
-    }
-    body.last = b->kernel.instr_count;
-    return body;
-}
-
-static void epilogue_body(Build *b, int32_t buffer, int block, const int32_t loops[4], int32_t residual) {
-    FblKBody body = {.loop_count = 4, .first = b->kernel.instr_count, .value = -1};
-    memcpy(body.loops, loops, sizeof body.loops);
-    int32_t logical[4], index[FBL_KERNEL_MAX_DIMS];
-    for (int k = 0; k < 4; k++) {
-        logical[k] = build_index(b, loops[k]);
-    }
-    build_image_index(b, block, logical, index);
-    int32_t value = b->kernel.instr_count++;
-    b->instrs[value] = (FblKInstr){.kind = FBL_K_ACC, .dtype = FBL_F32, .guard = -1, .otherwise = -1};
-    if (residual >= 0) {
-        value = build_op(b, FBL_OP_ADD, FBL_F32, value, build_load(b, residual, index), -1);
-        value = build_op(b, FBL_OP_MAX, FBL_F32, value, build_real(b, 0), -1);
-    }
-    body.stores = &b->stores[b->store_count];
-    body.store_count = 1;
-    build_store(b, buffer, value, -1, index);
-    body.last = b->kernel.instr_count;
-    b->kernel.epilogue = body;
-}
-
 static double fused_value(const Tensor *t, const Tensor *scale, const Tensor *shift, bool fused, int64_t n, int64_t c, int64_t h, int64_t w) {
     float x = t->data[place(t, n, c, h, w)];
     if (!fused) {
@@ -156,32 +117,10 @@ static void run_case(const FblCpuTarget *target, const Case *k, bool want_fast) 
     Tensor residual = tensor(result->block, result->n, result->c, result->h, result->w, &seed);
 
     static Build b;
-    build_init(&b, FBL_KERNEL_CONTRACTION, "contraction");
-    int32_t buffers[3];
-    for (int i = 0; i < 2; i++) {
-        buffers[i] = build_image(&b, false, operands[i]->block, operands[i]->n, operands[i]->c, operands[i]->h, operands[i]->w);
-    }
-    buffers[2] = build_image(&b, true, result->block, result->n, result->c, result->h, result->w);
-    int32_t scale_at = -1, shift_at = -1, residual_at = -1;
-    if (k->fused) {
-        scale_at = build_buffer(&b, FBL_F32, false, 1, &operands[0]->c);
-        shift_at = build_buffer(&b, FBL_F32, false, 1, &operands[0]->c);
-        residual_at = build_image(&b, false, result->block, result->n, result->c, result->h, result->w);
-    }
-    int32_t loops[3][4];
-    const Tensor *shapes[3] = {operands[0], operands[1], result};
-    for (int i = 0; i < 3; i++) {
-        int64_t extents[4] = {shapes[i]->n, shapes[i]->c, shapes[i]->h, shapes[i]->w};
-        for (int d = 0; d < 4; d++) {
-            loops[i][d] = build_loop(&b, extents[d]);
-        }
-    }
-    b.kernel.operands[0] = operand_body(&b, buffers[0], operands[0]->block, loops[0], scale_at, shift_at);
-    b.kernel.operands[1] = operand_body(&b, buffers[1], operands[1]->block, loops[1], -1, -1);
-    epilogue_body(&b, buffers[2], result->block, loops[2], residual_at);
-    b.kernel.contraction = (FblContraction){.kind = k->kind, .n = k->n, .c = k->c, .h = k->h, .w = k->w, .o = k->o, .oh = oh, .ow = ow, .kh = k->kh, .kw = k->kw,
+    FblContraction contraction = {.kind = k->kind, .n = k->n, .c = k->c, .h = k->h, .w = k->w, .o = k->o, .oh = oh, .ow = ow, .kh = k->kh, .kw = k->kw,
                                             .stride_h = k->sh, .stride_w = k->sw, .pad_h = k->ph, .pad_w = k->pw,
                                             .dilation_h = k->dh, .dilation_w = k->dw, .groups = k->groups};
+    build_conv(&b, &contraction, k->block, k->fused);
     Loaded loaded;
     loaded_open(&loaded, target, &b.kernel);
     if (want_fast) {

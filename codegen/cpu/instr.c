@@ -40,7 +40,11 @@ static LLVMValueRef convert(FblEmit *e, LLVMValueRef v, FblDtype from, FblDtype 
         return from == FBL_BOOL ? LLVMBuildUIToFP(e->b, v, type, "") : LLVMBuildSIToFP(e->b, v, type, "");
     }
     if (to == FBL_I32) {
-        return from == FBL_BOOL ? LLVMBuildZExt(e->b, v, type, "") : LLVMBuildFPToSI(e->b, v, type, "");
+        if (from == FBL_BOOL) {
+            return LLVMBuildZExt(e->b, v, type, "");
+        }
+        LLVMTypeRef types[2] = {type, LLVMTypeOf(v)}; // saturating, NaN gives 0
+        return fbl_emit_intrinsic(e, "llvm.fptosi.sat", types, 2, &v, 1);
     }
     return from == FBL_F32 ? LLVMBuildFCmp(e->b, LLVMRealUNE, v, LLVMConstNull(LLVMTypeOf(v)), "")
                            : LLVMBuildICmp(e->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
@@ -56,6 +60,56 @@ LLVMValueRef fbl_emit_as(FblEmit *e, FblEnv *env, int32_t id, FblDtype dtype, bo
         return convert(e, lanes_of(e, env, value), from, dtype, env->width);
     }
     return fbl_emit_splat(e, convert(e, value->v, from, dtype, 1), env->width);
+}
+
+// The constant that all lanes of an integer hold, or 0.
+static int64_t constant_of(LLVMValueRef v) {
+    if (LLVMGetTypeKind(LLVMTypeOf(v)) == LLVMVectorTypeKind) {
+        if (!LLVMIsConstant(v)) {
+            return 0;
+        }
+        v = LLVMGetAggregateElement(v, 0); // constant vectors here are splats or lane numbers, which start with 0
+    }
+    return v && LLVMIsAConstantInt(v) ? LLVMConstIntGetSExtValue(v) : 0;
+}
+
+// a / b rounded down, or a - b * that; both 0 where b is 0. The machine's division would trap there and at the one
+// quotient that overflows, so such divisors are replaced by 1.
+static LLVMValueRef floor_divide(FblEmit *e, LLVMValueRef a, LLVMValueRef b, bool remainder) {
+    LLVMTypeRef type = LLVMTypeOf(a);
+    LLVMValueRef zero = LLVMConstNull(type), divisor = b;
+    bool vector_type = LLVMGetTypeKind(type) == LLVMVectorTypeKind;
+    LLVMValueRef one = fbl_emit_splat(e, fbl_emit_i32(e, 1), vector_type ? (int)LLVMGetVectorSize(type) : 1);
+    int64_t constant = constant_of(b);
+    if (constant > 0 && (constant & (constant - 1)) == 0) {
+        int64_t shift = 0;
+        while (((int64_t)1 << shift) < constant) {
+            shift++;
+        }
+        if (remainder) {
+            return LLVMBuildAnd(e->b, a, LLVMBuildSub(e->b, b, one, ""), "");
+        }
+        return LLVMBuildAShr(e->b, a, LLVMBuildMul(e->b, one, fbl_emit_splat(e, fbl_emit_i32(e, shift), vector_type ? (int)LLVMGetVectorSize(type) : 1), ""), "");
+    }
+    LLVMValueRef is_zero = NULL, is_minus_one = NULL;
+    if (constant <= 0) {
+        is_zero = LLVMBuildICmp(e->b, LLVMIntEQ, b, zero, "");
+        is_minus_one = LLVMBuildICmp(e->b, LLVMIntEQ, b, LLVMBuildSub(e->b, zero, one, ""), "");
+        divisor = LLVMBuildSelect(e->b, LLVMBuildOr(e->b, is_zero, is_minus_one, ""), one, b, "");
+    }
+    LLVMValueRef q = LLVMBuildSDiv(e->b, a, divisor, "");
+    LLVMValueRef r = LLVMBuildSub(e->b, a, LLVMBuildMul(e->b, q, divisor, ""), "");
+    LLVMValueRef off = LLVMBuildAnd(e->b, LLVMBuildICmp(e->b, LLVMIntNE, r, zero, ""),
+                                    LLVMBuildICmp(e->b, LLVMIntSLT, LLVMBuildXor(e->b, r, divisor, ""), zero, ""), "");
+    if (remainder) {
+        return LLVMBuildSelect(e->b, off, LLVMBuildAdd(e->b, r, divisor, ""), r, "");
+    }
+    q = LLVMBuildSub(e->b, q, LLVMBuildZExt(e->b, off, type, ""), "");
+    if (is_zero) {
+        q = LLVMBuildSelect(e->b, is_minus_one, LLVMBuildNeg(e->b, a, ""), q, "");
+        q = LLVMBuildSelect(e->b, is_zero, zero, q, "");
+    }
+    return q;
 }
 
 // Integer arithmetic on uniform and affine values keeps them so where it can; returns false when vectors are needed.
@@ -83,30 +137,17 @@ static bool affine_op(FblEmit *e, FblOp op, const FblVal *a, const FblVal *b, in
     // Division of lanes that stay inside one block of the divisor: base / c is the same for all.
     bool inside = constant && c > 0 && a->step == 1 && gcd(a->align, c) % width == 0;
     if (op == FBL_OP_DIV && inside) {
-        *out = uniform(LLVMBuildSDiv(e->b, a->v, b->v, ""));
+        *out = uniform(floor_divide(e, a->v, b->v, false));
         if (a->align == 0) {
             out->align = 0;
         }
         return true;
     }
     if (op == FBL_OP_MOD && inside) {
-        *out = (FblVal){LLVMBuildSRem(e->b, a->v, b->v, ""), false, 1, gcd(a->align, c)};
+        *out = (FblVal){floor_divide(e, a->v, b->v, true), false, 1, gcd(a->align, c)};
         return true;
     }
     return false;
-}
-
-static LLVMValueRef floor_divide(FblEmit *e, LLVMValueRef a, LLVMValueRef b, bool remainder) {
-    LLVMValueRef q = LLVMBuildSDiv(e->b, a, b, "");
-    LLVMValueRef r = LLVMBuildSub(e->b, a, LLVMBuildMul(e->b, q, b, ""), "");
-    LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(a));
-    LLVMValueRef off = LLVMBuildAnd(e->b, LLVMBuildICmp(e->b, LLVMIntNE, r, zero, ""),
-                                    LLVMBuildICmp(e->b, LLVMIntSLT, LLVMBuildXor(e->b, r, b, ""), zero, ""), "");
-    if (remainder) {
-        return LLVMBuildSelect(e->b, off, LLVMBuildAdd(e->b, r, b, ""), r, "");
-    }
-    LLVMValueRef one = LLVMBuildZExt(e->b, off, LLVMTypeOf(a), "");
-    return LLVMBuildSub(e->b, q, one, "");
 }
 
 static LLVMValueRef integer_binary(FblEmit *e, FblOp op, LLVMValueRef a, LLVMValueRef b) {

@@ -399,6 +399,11 @@ static void decide(FblItems *items) {
         items->items[i].space = wants_space(s, tight_segment, i);
         items->items[i].break_class = (uint8_t)break_class(s, i);
     }
+    uint32_t next = items->count;
+    for (uint32_t i = items->count; i-- > 0;) {
+        next = items->items[i].kind == FBL_ITEM_COMMENT ? next : i;
+        items->items[i].next = next;
+    }
     mark_blocks(items);
     align_assignments(items, s);
 }

@@ -21,6 +21,7 @@ typedef struct FblItem {
     uint32_t pad;    // further blanks before it, for alignment
     uint32_t pair;   // of `{` and `}`: the index of the other one
     uint32_t chain;  // of `{`: the first `{` of its if-else chain
+    uint32_t next;   // the item itself, or what follows a comment and those after it; the count when nothing does
     uint8_t break_class;
     bool space;    // a blank before it when it is not first on its line
     bool newline;  // the writer began a line here

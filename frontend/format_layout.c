@@ -39,6 +39,7 @@ typedef struct Layout {
     FblItems *items;
     State now, at_line; // bracket state, and as it was when the current line began
     FILE *out;
+    size_t written; // bytes, to out
     Line *lines;
     size_t line_count, line_capacity;
 } Layout;
@@ -72,10 +73,7 @@ static Frame *top(State *state) { return &state->frames[state->frame_count - 1];
 
 // The column at which item i begins a line.
 static uint32_t first_column(FblItems *items, State *state, uint32_t i) {
-    uint32_t next = i; // a comment stands like what follows it
-    while (next < items->count && items->items[next].kind == FBL_ITEM_COMMENT) {
-        next++;
-    }
+    uint32_t next = items->items[i].next; // a comment stands like what follows it
     Frame *frame = top(state);
     if (next == items->count) {
         return 0;
@@ -188,9 +186,9 @@ static void put(Layout *layout, uint32_t first, uint32_t end) {
                                    sizeof *layout->lines);
     Line *line = &layout->lines[layout->line_count++];
     *line = (Line){.comment = NONE};
-    line->begin = (size_t)ftell(layout->out);
+    line->begin = layout->written;
     uint32_t column = first_column(items, &layout->at_line, first);
-    fprintf(layout->out, "%*s", (int)column, "");
+    layout->written += (size_t)fprintf(layout->out, "%*s", (int)column, "");
     const FblItem *before = first > 0 ? &items->items[first - 1] : NULL;
     const FblItem *item = &items->items[first];
     bool at_place = item->starts || item->kind == FBL_ITEM_COMMENT;
@@ -202,11 +200,13 @@ static void put(Layout *layout, uint32_t first, uint32_t end) {
             break;
         }
         uint32_t blanks = i == first ? 0 : gap(items, i);
-        fprintf(layout->out, "%*s%.*s", (int)blanks, "", (int)(item->end - item->begin), items->text + item->begin);
+        uint32_t length = item->end - item->begin;
+        fprintf(layout->out, "%*s", (int)blanks, "");
+        layout->written += blanks + fwrite(items->text + item->begin, 1, length, layout->out);
         column += blanks + item->width;
     }
     line->width = column;
-    line->end = (size_t)ftell(layout->out);
+    line->end = layout->written;
 }
 
 // Writes the lines; comments behind code stand two blanks after it, or together where the writer had them together.

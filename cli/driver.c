@@ -58,10 +58,20 @@ typedef struct CompileJob {
     FblPlan *plan;
     const FblHash *keys;
     FblKernelCode *codes;
+    bool *fresh; // compiled here
     atomic_size_t next, compiled, cached;
     atomic_int failed; // the kernel that failed plus one
     char error[1024];  // of that kernel
 } CompileJob;
+
+static bool compiled_before(const FblDriver *driver, const FblHash *key) {
+    for (size_t i = 0; i < driver->compiled_count; i++) {
+        if (memcmp(driver->compiled[i].bytes, key->bytes, sizeof key->bytes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static void compile_some(void *arg, int64_t begin, int64_t end, int thread) {
     (void)begin;
@@ -74,7 +84,7 @@ static void compile_some(void *arg, int64_t begin, int64_t end, int thread) {
             return;
         }
         if (fbl_cache_get(job->driver->cache, &job->keys[i], &job->codes[i])) {
-            atomic_fetch_add(&job->cached, 1);
+            atomic_fetch_add(compiled_before(job->driver, &job->keys[i]) ? &job->compiled : &job->cached, 1);
             continue;
         }
         char error[1024];
@@ -86,6 +96,7 @@ static void compile_some(void *arg, int64_t begin, int64_t end, int thread) {
             return;
         }
         atomic_fetch_add(&job->compiled, 1);
+        job->fresh[i] = true;
         fbl_cache_put(job->driver->cache, &job->keys[i], &job->codes[i]);
     }
 }
@@ -111,7 +122,13 @@ FblStatus fbl_driver_compile_plan(FblDriver *driver, FblPlan *plan, FblBuilt *ou
         keys[i] = kernel_key(driver, plan->kernels[i]);
     }
     CompileJob job = {.driver = driver, .plan = plan, .keys = keys, .codes = out_built->codes};
+    job.fresh = FBL_NEW_ARRAY(fbl_context_arena(driver->ctx), bool, plan->kernel_count + 1);
     fbl_pool_run(driver->pool, compile_some, &job, driver->threads);
+    for (size_t i = 0; i < plan->kernel_count; i++) {
+        if (job.fresh[i]) {
+            FBL_PUSH(fbl_context_arena(driver->ctx), driver->compiled, driver->compiled_count, driver->compiled_capacity, keys[i]);
+        }
+    }
     out_built->compiled = atomic_load(&job.compiled);
     out_built->cached = atomic_load(&job.cached);
     out_built->milliseconds = now_ms() - start;

@@ -19,6 +19,8 @@ typedef struct FblDriver {
     FblCache *cache;
     FblPool *pool;
     int threads;
+    FblHash *compiled; // keys of the kernels that this driver has compiled: finding them again is no hit of the cache
+    size_t compiled_count, compiled_capacity;
 } FblDriver;
 
 // threads 0: all cores. More threads than cores warns. The target is created on first use only by functions that need it.

@@ -4,7 +4,7 @@
 expect 0 "$fblc" run "$here/tiny.fbl" --quiet --epochs 1 --out "$out/run"
 expect 0 "$fblc" export "$out/run" --last --safetensors "$out/w.safetensors"
 expect 0 "$fblc" run "$here/tiny.fbl" --epochs 1 --max-steps 1 --init "$out/w.safetensors" --out "$out/next"
-says '10 of 10 tensors set'
+says '12 of 12 tensors set'
 for form in graph kernels plan llvm asm; do
     expect 0 "$fblc" compile "$here/tiny.fbl" --emit $form
     [ -s "$out/stdout" ] || fail "--emit $form is empty"

@@ -30,16 +30,6 @@ static FblStatus init_driver(FblTraining *training) {
     return FBL_OK;
 }
 
-static void keep_sources(FblTraining *training, const FblProgram *program) {
-    const uint32_t *files;
-    size_t count = fbl_program_sources(program, &files);
-    training->sources = FBL_NEW_ARRAY(fbl_context_arena(training->ctx), FblTrainingSource, count + 1);
-    for (size_t i = 0; i < count; i++) {
-        const FblSource *source = fbl_source_get(training->ctx, files[i]);
-        training->sources[training->source_count++] = (FblTrainingSource){source->path, source->text, source->length};
-    }
-}
-
 static FblBuildOptions build_options(FblTraining *training, int64_t batch) {
     FblBuildOptions options = fbl_cli_build_options(training->cli);
     options.settings = training->settings;
@@ -106,7 +96,7 @@ static FblStatus open_source(FblTraining *training, const char *path, int needs)
     FblProgram *program;
     FblModule *draft;
     FBL_TRY(fbl_cli_load(training->cli, path, &program));
-    keep_sources(training, program);
+    training->sources = fbl_program_bundle(program);
     if (!fbl_program_has_train(program)) {
         FblDiag *diag = fbl_diag(training->ctx, FBL_ERROR, "E0700", FBL_NO_LOC, "%s has no train block", path);
         fbl_diag_hint(training->ctx, diag, "models/cifar10_lt.fbl shows one");
@@ -129,32 +119,18 @@ static FblStatus open_source(FblTraining *training, const char *path, int needs)
     return tail ? build_tail(training, program, tail, needs) : FBL_OK;
 }
 
-// A tail that the file does not hold: built from its sources, laid out in a folder of their own.
+// A tail that the file does not hold: built from the sources in it.
 static FblStatus tail_from_sources(FblTraining *training, int64_t size, int needs) {
-    FblContext *ctx = training->ctx;
-    const char *base = getenv("TMPDIR");
-    char *folder = fbl_arena_printf(fbl_context_arena(ctx), "%s/fblc-XXXXXX", base && *base ? base : P_tmpdir);
-    if (!mkdtemp(folder)) {
-        fbl_error(ctx, "E0901", FBL_NO_LOC, "cannot make the folder %s", folder);
-        return FBL_IO;
-    }
-    const char *path;
     FblProgram *program;
-    FblStatus status = fbl_training_write_sources(training, folder, &path);
-    if (status == FBL_OK) {
-        status = fbl_program_load(ctx, &(FblProgramOptions){.path = path, .library_dir = folder}, &program);
-    }
-    if (status == FBL_OK) {
-        status = build_tail(training, program, size, needs);
-    }
-    fbl_training_remove_sources(training, folder);
-    return status;
+    FBL_TRY(fbl_program_load(training->ctx, &(FblProgramOptions){.bundle = &training->sources}, &program));
+    FBL_TRY(build_tail(training, program, size, needs));
+    return fbl_training_apply_options(training);
 }
 
 static FblStatus open_compiled(FblTraining *training, const char *path, int needs) {
     FBL_TRY(fblx_read(training->ctx, path, &training->file));
     FBL_TRY(fbl_training_read_file(training, path));
-    const char *source = training->source_count ? training->sources[0].path : path;
+    const char *source = training->sources.files[0].path;
     FBL_TRY(load_data(training, &training->main.module->recipe, fbl_path_exists(source) ? source : path, needs));
     FBL_TRY(fbl_training_file_code(training, &training->main, 0, path));
     if (needs & FBL_TRAINING_NO_TRAIN) {

@@ -11,12 +11,6 @@
 #include "runtime/recipe_data.h"
 #include "runtime/trainer.h"
 
-// A source file of the program.
-typedef struct FblTrainingSource {
-    const char *path, *text;
-    size_t length;
-} FblTrainingSource;
-
 // One program: the module at one batch size, and its code.
 typedef struct FblTrainingPart {
     FblModule *module; // after the passes
@@ -33,8 +27,7 @@ typedef struct FblTraining {
     FblStore *store;
     FblRecipeData data;
     FblDataset train, test;
-    FblTrainingSource *sources; // [0] is the file itself
-    size_t source_count;
+    FblSourceBundle sources;
     const char *name;        // of the file without folder and ending
     const char *recipe_text; // the settings and the resolved recipe, for people
     char recipe_hash[65];

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include "base/diag.h"
 #include "base/io.h"
@@ -29,6 +28,16 @@ static char *meta_text(FblTraining *training) {
         cJSON_AddItemToArray(pair, cJSON_CreateString(training->settings[i].key));
         cJSON_AddItemToArray(pair, cJSON_CreateString(training->settings[i].value));
         cJSON_AddItemToArray(settings, pair);
+    }
+    cJSON_AddNumberToObject(root, "prelude", training->sources.prelude);
+    cJSON *imports = cJSON_AddArrayToObject(root, "imports");
+    for (size_t i = 0; i < training->sources.link_count; i++) {
+        const FblSourceLink *link = &training->sources.links[i];
+        cJSON *row = cJSON_CreateArray();
+        cJSON_AddItemToArray(row, cJSON_CreateNumber(link->from));
+        cJSON_AddItemToArray(row, cJSON_CreateString(link->text));
+        cJSON_AddItemToArray(row, cJSON_CreateNumber(link->to));
+        cJSON_AddItemToArray(imports, row);
     }
     char *text = cJSON_Print(root);
     cJSON_Delete(root);
@@ -71,8 +80,8 @@ FblStatus fbl_training_write(FblTraining *training, const char *path) {
     add_entry(training, &entries, FBLX_META, 0, meta, strlen(meta));
     add_part(training, &entries, &training->main, 0);
     add_part(training, &entries, &training->tail, 1);
-    for (size_t i = 0; i < training->source_count; i++) {
-        const FblTrainingSource *source = &training->sources[i];
+    for (size_t i = 0; i < training->sources.count; i++) {
+        const FblSource *source = &training->sources.files[i];
         size_t path_size = strlen(source->path) + 1;
         char *bytes = fbl_arena_alloc(fbl_context_arena(training->ctx), path_size + source->length + 1);
         memcpy(bytes, source->path, path_size);
@@ -90,6 +99,59 @@ static FblStatus damaged(FblTraining *training, const char *path, const char *wh
     return fbl_error(training->ctx, "E0602", FBL_NO_LOC, "%s is damaged: %s", path, what);
 }
 
+static void read_settings(FblTraining *training, const cJSON *root) {
+    const cJSON *settings = cJSON_GetObjectItemCaseSensitive(root, "settings"), *pair;
+    size_t count = cJSON_IsArray(settings) ? (size_t)cJSON_GetArraySize(settings) : 0;
+    training->settings = FBL_NEW_ARRAY(fbl_context_arena(training->ctx), FblSetting, count + 1);
+    cJSON_ArrayForEach(pair, settings) {
+        const cJSON *key = cJSON_GetArrayItem(pair, 0), *value = cJSON_GetArrayItem(pair, 1);
+        if (cJSON_IsString(key) && cJSON_IsString(value)) {
+            training->settings[training->setting_count++] = (FblSetting){fbl_intern(training->ctx, key->valuestring), fbl_intern(training->ctx, value->valuestring)};
+        }
+    }
+}
+
+// An index below `count`, or -1.
+static int64_t index_in(const cJSON *number, size_t count) {
+    double value = cJSON_IsNumber(number) ? number->valuedouble : -1;
+    return value >= 0 && value < (double)count && value == (double)(int64_t)value ? (int64_t)value : -1;
+}
+
+static FblStatus read_sources(FblTraining *training, const char *path, const cJSON *root) {
+    FblArena *arena = fbl_context_arena(training->ctx);
+    size_t count = 0;
+    while (count < UINT32_MAX && fblx_find(&training->file, FBLX_SOURCE, (uint32_t)count)) {
+        count++;
+    }
+    FblSource *files = FBL_NEW_ARRAY(arena, FblSource, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        const FblxEntry *entry = fblx_find(&training->file, FBLX_SOURCE, (uint32_t)i);
+        const char *text = memchr(entry->data, 0, entry->size);
+        if (!text) {
+            return damaged(training, path, "a source has no name");
+        }
+        size_t used = (size_t)(text + 1 - (const char *)entry->data);
+        files[i] = (FblSource){entry->data, text + 1, entry->size - used};
+    }
+    const cJSON *imports = cJSON_GetObjectItemCaseSensitive(root, "imports"), *row;
+    size_t link_count = 0, rows = cJSON_IsArray(imports) ? (size_t)cJSON_GetArraySize(imports) : 0;
+    FblSourceLink *links = FBL_NEW_ARRAY(arena, FblSourceLink, rows + 1);
+    cJSON_ArrayForEach(row, imports) {
+        int64_t from = index_in(cJSON_GetArrayItem(row, 0), count), to = index_in(cJSON_GetArrayItem(row, 2), count);
+        const cJSON *text = cJSON_GetArrayItem(row, 1);
+        if (from < 0 || to < 0 || !cJSON_IsString(text)) {
+            return damaged(training, path, "an import leads nowhere");
+        }
+        links[link_count++] = (FblSourceLink){(uint32_t)from, (uint32_t)to, fbl_intern(training->ctx, text->valuestring)};
+    }
+    int64_t prelude = index_in(cJSON_GetObjectItemCaseSensitive(root, "prelude"), count);
+    if (prelude < 0) {
+        return damaged(training, path, "it holds no sources");
+    }
+    training->sources = (FblSourceBundle){files, count, links, link_count, (uint32_t)prelude};
+    return FBL_OK;
+}
+
 static FblStatus read_meta(FblTraining *training, const char *path) {
     const FblxEntry *entry = fblx_find(&training->file, FBLX_META, 0);
     cJSON *root = entry ? cJSON_ParseWithLength(entry->data, entry->size) : NULL;
@@ -97,24 +159,17 @@ static FblStatus read_meta(FblTraining *training, const char *path) {
         cJSON_Delete(root);
         return damaged(training, path, "it does not say what it holds");
     }
-    FblArena *arena = fbl_context_arena(training->ctx);
-    const cJSON *settings = cJSON_GetObjectItemCaseSensitive(root, "settings");
     const cJSON *stage = cJSON_GetObjectItemCaseSensitive(root, "stage");
     const cJSON *classes = cJSON_GetObjectItemCaseSensitive(root, "classes");
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(root, "name");
-    const cJSON *pair;
-    training->settings = FBL_NEW_ARRAY(arena, FblSetting, (cJSON_IsArray(settings) ? cJSON_GetArraySize(settings) : 0) + 1);
-    cJSON_ArrayForEach(pair, settings) {
-        const cJSON *key = cJSON_GetArrayItem(pair, 0), *value = cJSON_GetArrayItem(pair, 1);
-        if (cJSON_IsString(key) && cJSON_IsString(value)) {
-            training->settings[training->setting_count++] = (FblSetting){fbl_intern(training->ctx, key->valuestring), fbl_intern(training->ctx, value->valuestring)};
-        }
-    }
+    read_settings(training, root);
     training->stage = cJSON_IsString(stage) ? fbl_intern(training->ctx, stage->valuestring) : NULL;
     training->name = cJSON_IsString(name) ? fbl_intern(training->ctx, name->valuestring) : training->name;
-    training->class_extent = cJSON_IsNumber(classes) ? (int64_t)classes->valuedouble : 0;
+    bool known = cJSON_IsNumber(classes) && classes->valuedouble >= 0 && classes->valuedouble <= INT32_MAX;
+    training->class_extent = known ? (int64_t)classes->valuedouble : 0;
+    FblStatus status = read_sources(training, path, root);
     cJSON_Delete(root);
-    return FBL_OK;
+    return status;
 }
 
 static FblStatus read_module(FblTraining *training, const char *path, uint32_t index, FblModule **out_module) {
@@ -166,7 +221,7 @@ static FblStatus apply_setting(FblTraining *training, const FblSetting *setting)
     return FBL_USER;
 }
 
-static FblStatus apply_options(FblTraining *training) {
+FblStatus fbl_training_apply_options(FblTraining *training) {
     FblBuildOptions options = fbl_cli_build_options(training->cli);
     for (size_t i = 0; i < options.setting_count; i++) {
         FBL_TRY(apply_setting(training, &options.settings[i]));
@@ -187,21 +242,7 @@ FblStatus fbl_training_read_file(FblTraining *training, const char *path) {
     FBL_TRY(read_meta(training, path));
     FBL_TRY(read_module(training, path, 0, &training->main.module));
     FBL_TRY(read_module(training, path, 1, &training->tail.module));
-    uint32_t count = 0;
-    while (fblx_find(&training->file, FBLX_SOURCE, count)) {
-        count++;
-    }
-    training->sources = FBL_NEW_ARRAY(fbl_context_arena(training->ctx), FblTrainingSource, count + 1);
-    for (uint32_t i = 0; i < count; i++) {
-        const FblxEntry *entry = fblx_find(&training->file, FBLX_SOURCE, i);
-        const char *text = memchr(entry->data, 0, entry->size);
-        if (!text) {
-            return damaged(training, path, "a source has no name");
-        }
-        size_t used = (size_t)(text + 1 - (const char *)entry->data);
-        training->sources[training->source_count++] = (FblTrainingSource){entry->data, text + 1, entry->size - used};
-    }
-    return apply_options(training);
+    return fbl_training_apply_options(training);
 }
 
 static bool same_target(FblTraining *training) {
@@ -260,22 +301,24 @@ static const char *base_name(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-FblStatus fbl_training_write_sources(FblTraining *training, const char *folder, const char **out_main) {
-    *out_main = NULL;
-    for (size_t i = 0; i < training->source_count; i++) {
-        const char *path = fbl_path_join(training->ctx, folder, base_name(training->sources[i].path));
-        FblSpan span = {training->sources[i].text, training->sources[i].length};
-        FBL_TRY(fbl_write_file_atomic(training->ctx, path, &span, 1));
-        *out_main = *out_main ? *out_main : path;
+// The file name under which source `index` is kept: its own, with the index before it where an earlier one is called so too.
+static const char *kept_name(FblTraining *training, size_t index) {
+    const char *name = base_name(training->sources.files[index].path);
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(base_name(training->sources.files[i].path), name) == 0) {
+            return fbl_arena_printf(fbl_context_arena(training->ctx), "%zu_%s", index, name);
+        }
     }
-    return *out_main ? FBL_OK : fbl_error(training->ctx, "E0602", FBL_NO_LOC, "the compiled program holds no sources");
+    return name;
 }
 
-void fbl_training_remove_sources(FblTraining *training, const char *folder) {
-    for (size_t i = 0; i < training->source_count; i++) {
-        unlink(fbl_path_join(training->ctx, folder, base_name(training->sources[i].path)));
+static FblStatus write_sources(FblTraining *training, const char *folder) {
+    for (size_t i = 0; i < training->sources.count; i++) {
+        const char *path = fbl_path_join(training->ctx, folder, kept_name(training, i));
+        FblSpan span = {training->sources.files[i].text, training->sources.files[i].length};
+        FBL_TRY(fbl_write_file_atomic(training->ctx, path, &span, 1));
     }
-    rmdir(folder);
+    return FBL_OK;
 }
 
 const char *fbl_training_recipe_text(FblTraining *training) {
@@ -339,9 +382,9 @@ FblStatus fbl_training_run_dir(FblTraining *training, const char *run_dir, bool 
     if (!resume && fbl_checkpoint_exists(training->ctx, run_dir)) {
         FBL_TRY(move_aside(training, run_dir));
     }
-    const char *sources = fbl_path_join(training->ctx, run_dir, "source"), *main_path;
+    const char *sources = fbl_path_join(training->ctx, run_dir, "source");
     FBL_TRY(fbl_make_dirs(training->ctx, sources));
-    FBL_TRY(fbl_training_write_sources(training, sources, &main_path));
+    FBL_TRY(write_sources(training, sources));
     FBL_TRY(write_text(training, run_dir, "recipe.txt", training->recipe_text));
     FBL_TRY(write_environment(training, run_dir));
     return fbl_training_write(training, fbl_path_join(training->ctx, run_dir, "program.fblx"));

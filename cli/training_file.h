@@ -10,10 +10,8 @@ FblStatus fbl_training_read_file(FblTraining *training, const char *path);
 // from the module, with a message.
 FblStatus fbl_training_file_code(FblTraining *training, FblTrainingPart *part, uint32_t index, const char *path);
 
-// Copies of the sources side by side in `folder`; *out_main is the path of the first.
-FblStatus fbl_training_write_sources(FblTraining *training, const char *folder, const char **out_main);
-// Removes what fbl_training_write_sources wrote, and the folder.
-void fbl_training_remove_sources(FblTraining *training, const char *folder);
+// Applies --set of run-time scalars, --epochs and --seed to the modules that are there.
+FblStatus fbl_training_apply_options(FblTraining *training);
 
 // Settings and resolved recipe, for people. In the arena.
 const char *fbl_training_recipe_text(FblTraining *training);

@@ -12,3 +12,11 @@ endif()
 # Where the library's .fbl files are when nothing else is said.
 set_source_files_properties(${CMAKE_SOURCE_DIR}/frontend/sema_program.c PROPERTIES
                             COMPILE_DEFINITIONS "FBL_LIBRARY_DIR=\"${CMAKE_SOURCE_DIR}/models\"")
+# A copy of them inside the program, for when that folder is not there.
+file(GLOB library_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/models/*.fbl)
+list(JOIN library_files "," library_list)
+add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/generated/frontend/library.c
+                   COMMAND ${CMAKE_COMMAND} -D "FILES=${library_list}" -D OUT=${CMAKE_BINARY_DIR}/generated/frontend/library.c
+                           -P ${CMAKE_SOURCE_DIR}/cmake/embed_library.cmake
+                   DEPENDS ${library_files} ${CMAKE_SOURCE_DIR}/cmake/embed_library.cmake VERBATIM)
+target_sources(fbl_frontend PRIVATE ${CMAKE_BINARY_DIR}/generated/frontend/library.c)

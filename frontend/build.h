@@ -15,10 +15,27 @@
 
 typedef struct FblProgram FblProgram;
 
+// Everything that a program was read from, so that it can be built again without the files: file 0 is the program's own,
+// and every import says which file it meant.
+typedef struct FblSourceLink {
+    uint32_t from, to; // files[from] imports files[to] ...
+    const char *text;  // ... as import "text"
+} FblSourceLink;
+
+typedef struct FblSourceBundle {
+    const FblSource *files;
+    size_t count;
+    const FblSourceLink *links;
+    size_t link_count;
+    uint32_t prelude; // index of the prelude
+} FblSourceBundle;
+
 typedef struct FblProgramOptions {
     const char *path;        // the .fbl file
     const char *text;        // its text when it isn't read from disk (path then only names it), else NULL
-    const char *library_dir; // folder of prelude.fbl and the library; NULL: $FBL_LIBRARY, then the built-in folder
+    const char *library_dir; // folder of prelude.fbl and the library; NULL: $FBL_LIBRARY, then the folder the program was
+                             // built with, then the copy inside the program
+    const FblSourceBundle *bundle; // when not NULL, nothing is read from disk and the members above do not matter
 } FblProgramOptions;
 
 // Parses the file, what it imports and the prelude; checks the declarations against each other.
@@ -29,8 +46,8 @@ size_t fbl_program_losses(const FblProgram *program, const FblName **out_names);
 size_t fbl_program_models(const FblProgram *program, const FblName **out_names);
 size_t fbl_program_stages(const FblProgram *program, const FblName **out_names);
 bool fbl_program_has_train(const FblProgram *program);
-// The files that were read: the file itself, imports, the prelude (source numbers of the context).
-size_t fbl_program_sources(const FblProgram *program, const uint32_t **out_files);
+// The files that were read: the file itself, imports, the prelude. In the context.
+FblSourceBundle fbl_program_bundle(const FblProgram *program);
 
 // One `--set KEY=VALUE`. KEY is a recipe key ("epochs", "train.epochs"), an argument of one of its calls ("loss.lambda",
 // "model.blocks", "optimizer.momentum", "dataset.imbalance") or an axis ("class", "batch", "height"). VALUE is an

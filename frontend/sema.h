@@ -53,8 +53,9 @@ struct FblProgram {
     const FblDecl *train;
     FblName *losses, *models, *stages;
     size_t loss_count, loss_capacity, model_count, model_capacity, stage_count, stage_capacity;
-    uint32_t *files;
-    size_t file_count, file_capacity;
+    const FblSourceBundle *bundle; // where files come from, or NULL: the disk
+    FblSourceLink *links;          // every import followed; ends are indices into `units`
+    size_t link_count, link_capacity;
 };
 
 // The declaration `name` as seen from `unit`: its own, its imports', the prelude's. NULL when there is none.

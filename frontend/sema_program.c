@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "frontend/library.h"
 
 #ifndef FBL_LIBRARY_DIR
 #define FBL_LIBRARY_DIR "models"
@@ -59,23 +60,74 @@ static char *real_path(FblProgram *program, const char *path) {
     return copy;
 }
 
-static FblStatus load_unit(FblProgram *program, const char *path, const char *key, const char *text, FblUnit **out);
+// A file of a program before it is parsed.
+typedef struct Found {
+    const char *path; // as shown in diagnostics
+    const char *key;  // equal for two paths to one file
+    const char *text; // NULL: to be read from `path`
+    size_t length;
+} Found;
 
-// Where an import is looked for: beside the importing file, then in the library. NULL when nowhere.
-static const char *find_import(FblProgram *program, const FblUnit *unit, const char *path) {
+static FblStatus load_unit(FblProgram *program, const Found *found, FblUnit **out);
+
+static uint32_t unit_index(const FblProgram *program, const FblUnit *unit) {
+    uint32_t index = 0;
+    while (program->units[index] != unit) {
+        index++;
+    }
+    return index;
+}
+
+static Found bundled(FblProgram *program, uint32_t index) {
+    const FblSource *file = &program->bundle->files[index];
+    return (Found){file->path, fbl_arena_printf(program->arena, "#%u", index), file->text, file->length};
+}
+
+static bool on_disk(FblProgram *program, const char *path, Found *out) {
+    const char *key = fbl_path_exists(path) ? real_path(program, path) : NULL;
+    *out = (Found){path, key, NULL, 0};
+    return key != NULL;
+}
+
+static bool built_in(FblProgram *program, const char *name, Found *out) {
+    for (size_t i = 0; program->library_dir == NULL && i < fbl_library_count; i++) {
+        if (strcmp(fbl_library[i].path, name) == 0) {
+            const char *path = fbl_arena_printf(program->arena, "<library>/%s", name);
+            *out = (Found){path, path, fbl_library[i].text, fbl_library[i].length};
+            return true;
+        }
+    }
+    return false;
+}
+
+// A file of the library by name; library_dir NULL: the copy inside the program.
+static bool in_library(FblProgram *program, const char *name, Found *out) {
+    return program->library_dir == NULL ? built_in(program, name, out)
+                                        : on_disk(program, fbl_path_join(program->ctx, program->library_dir, name), out);
+}
+
+// Where an import is looked for: beside the importing file, then in the library. False when nowhere.
+static bool find_import(FblProgram *program, const FblUnit *unit, const char *path, Found *out) {
+    if (program->bundle != NULL) {
+        uint32_t from = (uint32_t)strtoul(unit->path + 1, NULL, 10);
+        for (size_t i = 0; i < program->bundle->link_count; i++) {
+            const FblSourceLink *link = &program->bundle->links[i];
+            if (link->from == from && strcmp(link->text, path) == 0) {
+                *out = bundled(program, link->to);
+                return true;
+            }
+        }
+        return false;
+    }
     if (path[0] == '/') {
-        return fbl_path_exists(path) ? path : NULL;
+        return on_disk(program, path, out);
     }
     const char *source = fbl_source_get(program->ctx, unit->file)->path;
     const char *beside = fbl_path_join(program->ctx, fbl_path_directory(program->ctx, source), path);
     if (strcmp(fbl_path_directory(program->ctx, source), ".") == 0 && strncmp(source, "./", 2) != 0) {
         beside = path; // diagnostics then show what the user wrote
     }
-    if (fbl_path_exists(beside)) {
-        return beside;
-    }
-    const char *library = fbl_path_join(program->ctx, program->library_dir, path);
-    return fbl_path_exists(library) ? library : NULL;
+    return on_disk(program, beside, out) || in_library(program, path, out);
 }
 
 static FblStatus follow_imports(FblProgram *program, FblUnit *unit) {
@@ -86,9 +138,8 @@ static FblStatus follow_imports(FblProgram *program, FblUnit *unit) {
         if (decl->kind != FBL_DECL_IMPORT) {
             continue;
         }
-        const char *path = find_import(program, unit, decl->import.path);
-        const char *key = path == NULL ? NULL : real_path(program, path);
-        if (key == NULL) {
+        Found found;
+        if (!find_import(program, unit, decl->import.path, &found)) {
             FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0103", decl->import.path_loc, "there is no file \"%s\"",
                                      decl->import.path);
             fbl_diag_hint(ctx, diag, "it is looked for beside this file, then in the library folder (--library DIR)");
@@ -97,7 +148,7 @@ static FblStatus follow_imports(FblProgram *program, FblUnit *unit) {
         }
         FblUnit *imported = NULL;
         for (size_t j = 0; j < program->unit_count; j++) {
-            if (strcmp(program->units[j]->path, key) == 0) {
+            if (strcmp(program->units[j]->path, found.key) == 0) {
                 imported = program->units[j];
             }
         }
@@ -118,12 +169,14 @@ static FblStatus follow_imports(FblProgram *program, FblUnit *unit) {
             continue;
         }
         if (imported == NULL) {
-            FblStatus loaded = load_unit(program, path, key, NULL, &imported);
+            FblStatus loaded = load_unit(program, &found, &imported);
             if (loaded != FBL_OK) {
                 status = loaded;
                 continue;
             }
         }
+        FblSourceLink link = {unit_index(program, unit), unit_index(program, imported), decl->import.path};
+        FBL_PUSH(program->arena, program->links, program->link_count, program->link_capacity, link);
         if (imported->is_prelude) {
             continue; // seen anyway
         }
@@ -146,23 +199,22 @@ static FblStatus follow_imports(FblProgram *program, FblUnit *unit) {
     return status;
 }
 
-static FblStatus load_unit(FblProgram *program, const char *path, const char *key, const char *text, FblUnit **out) {
+static FblStatus load_unit(FblProgram *program, const Found *found, FblUnit **out) {
     if (program->unit_count >= MAX_UNITS) {
         return fbl_error(program->ctx, "E0104", FBL_NO_LOC, "more than %d files are imported", MAX_UNITS);
     }
     FblUnit *unit = FBL_NEW(program->arena, FblUnit);
-    unit->path = key;
-    if (text != NULL) {
-        size_t length = strlen(text);
-        if (length > FBL_SOURCE_MAX_BYTES) {
+    unit->path = found->key;
+    if (found->text != NULL) {
+        if (found->length > FBL_SOURCE_MAX_BYTES) {
             return fbl_error(program->ctx, "E0103", FBL_NO_LOC, "the source text is too large");
         }
-        FBL_TRY(fbl_parse_source(program->ctx, fbl_source_add(program->ctx, path, text, length), &unit->ast));
+        uint32_t file = fbl_source_add(program->ctx, found->path, found->text, found->length);
+        FBL_TRY(fbl_parse_source(program->ctx, file, &unit->ast));
     } else {
-        FBL_TRY(fbl_parse_path(program->ctx, path, &unit->ast));
+        FBL_TRY(fbl_parse_path(program->ctx, found->path, &unit->ast));
     }
     unit->file = unit->ast->file;
-    FBL_PUSH(program->arena, program->files, program->file_count, program->file_capacity, unit->file);
     FBL_PUSH(program->arena, program->units, program->unit_count, program->unit_capacity, unit);
     unit->loading = 1;
     add_symbols(program, unit);
@@ -173,15 +225,16 @@ static FblStatus load_unit(FblProgram *program, const char *path, const char *ke
 }
 
 static FblStatus load_prelude(FblProgram *program) {
-    const char *path = fbl_path_join(program->ctx, program->library_dir, "prelude.fbl");
-    const char *key = real_path(program, path);
-    if (key == NULL) {
+    Found found;
+    if (program->bundle != NULL) {
+        found = bundled(program, program->bundle->prelude);
+    } else if (!in_library(program, "prelude.fbl", &found)) {
         FblDiag *diag = fbl_diag(program->ctx, FBL_ERROR, "E0107", FBL_NO_LOC, "the library's prelude \"%s\" is missing",
-                                 path);
+                                 found.path);
         fbl_diag_hint(program->ctx, diag, "--library DIR or the environment variable FBL_LIBRARY names its folder");
         return FBL_USER;
     }
-    FBL_TRY(load_unit(program, path, key, NULL, &program->prelude));
+    FBL_TRY(load_unit(program, &found, &program->prelude));
     program->prelude->is_prelude = true;
     return FBL_OK;
 }
@@ -244,18 +297,28 @@ FblStatus fbl_program_load(FblContext *ctx, const FblProgramOptions *options, Fb
     FblProgram *program = FBL_NEW(fbl_context_arena(ctx), FblProgram);
     program->ctx = ctx;
     program->arena = fbl_context_arena(ctx);
+    program->bundle = options->bundle;
     program->library_dir = options->library_dir;
     const char *environment = getenv("FBL_LIBRARY");
-    if (program->library_dir == NULL) {
-        program->library_dir = environment != NULL && environment[0] != '\0' ? environment : FBL_LIBRARY_DIR;
+    if (program->library_dir == NULL && environment != NULL && environment[0] != '\0') {
+        program->library_dir = environment;
+    } else if (program->library_dir == NULL && fbl_path_exists(FBL_LIBRARY_DIR "/prelude.fbl")) {
+        program->library_dir = FBL_LIBRARY_DIR;
     }
     size_t errors = fbl_diag_error_count(ctx);
     FBL_TRY(load_prelude(program));
-    const char *key = options->text != NULL ? options->path : real_path(program, options->path);
-    if (key != NULL && strcmp(key, program->prelude->path) == 0) { // the prelude itself is looked at
+    Found found;
+    if (program->bundle != NULL) {
+        found = bundled(program, 0);
+    } else if (options->text != NULL) {
+        found = (Found){options->path, options->path, options->text, strlen(options->text)};
+    } else if (!on_disk(program, options->path, &found)) {
+        found.key = options->path; // reading it says what is wrong
+    }
+    if (strcmp(found.key, program->prelude->path) == 0) { // the prelude itself is looked at
         program->root = program->prelude;
     } else {
-        FBL_TRY(load_unit(program, options->path, key != NULL ? key : options->path, options->text, &program->root));
+        FBL_TRY(load_unit(program, &found, &program->root));
     }
     FblStatus status = survey(program);
     *out_program = program;
@@ -277,9 +340,24 @@ size_t fbl_program_stages(const FblProgram *program, const FblName **out_names) 
     return program->stage_count;
 }
 
-size_t fbl_program_sources(const FblProgram *program, const uint32_t **out_files) {
-    *out_files = program->files;
-    return program->file_count;
+FblSourceBundle fbl_program_bundle(const FblProgram *program) {
+    // The root changes places with the first unit.
+    uint32_t root = unit_index(program, program->root);
+    FblSource *files = FBL_NEW_ARRAY(program->arena, FblSource, program->unit_count);
+    for (uint32_t i = 0; i < program->unit_count; i++) {
+        uint32_t to = i == root ? 0 : i == 0 ? root : i;
+        files[to] = *fbl_source_get(program->ctx, program->units[i]->file);
+    }
+    FblSourceLink *links = FBL_NEW_ARRAY(program->arena, FblSourceLink, program->link_count + 1);
+    for (size_t i = 0; i < program->link_count; i++) {
+        FblSourceLink link = program->links[i];
+        link.from = link.from == root ? 0 : link.from == 0 ? root : link.from;
+        link.to = link.to == root ? 0 : link.to == 0 ? root : link.to;
+        links[i] = link;
+    }
+    uint32_t prelude = unit_index(program, program->prelude);
+    prelude = prelude == root ? 0 : prelude == 0 ? root : prelude;
+    return (FblSourceBundle){files, program->unit_count, links, program->link_count, prelude};
 }
 
 bool fbl_program_has_train(const FblProgram *program) { return program->train != NULL; }

@@ -6,10 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/build_id.h"
 #include "base/diag.h"
-
-// Changes with every change of the code generator that affects the code of an unchanged kernel.
-#define CODE_VERSION "1"
 
 static double now_ms(void) {
     struct timespec t;
@@ -101,10 +99,10 @@ static void compile_some(void *arg, int64_t begin, int64_t end, int thread) {
     }
 }
 
-// What determines a kernel's code: the generator, the target, and the kernel without names and places.
+// What determines a kernel's code: the build of the generator, the target, and the kernel without names and places.
 static FblHash kernel_key(FblDriver *driver, const FblKernel *kernel) {
     const char *text = fbl_kernel_print(driver->ctx, kernel, false);
-    const char *all = fbl_arena_printf(fbl_context_arena(driver->ctx), "%s %s\n%s\n%s", FBL_VERSION, CODE_VERSION,
+    const char *all = fbl_arena_printf(fbl_context_arena(driver->ctx), "%s\n%s\n%s", fbl_build_id(driver->ctx),
                                        fbl_cpu_target_identity(driver->target), text);
     return fbl_hash(all, strlen(all));
 }

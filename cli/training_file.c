@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
+#include "base/build_id.h"
 #include "base/diag.h"
 #include "base/io.h"
 #include "ir/module_text.h"
@@ -15,7 +16,7 @@
 
 static char *meta_text(FblTraining *training) {
     cJSON *root = cJSON_CreateObject();
-    cJSON_AddStringToObject(root, "version", FBL_VERSION);
+    cJSON_AddStringToObject(root, "version", fbl_build_id(training->ctx));
     cJSON_AddStringToObject(root, "target", fbl_cpu_target_identity(training->driver.target));
     cJSON_AddStringToObject(root, "name", training->name);
     if (training->stage) {
@@ -250,7 +251,7 @@ static bool same_target(FblTraining *training) {
     cJSON *root = cJSON_ParseWithLength(entry->data, entry->size);
     const cJSON *target = cJSON_GetObjectItemCaseSensitive(root, "target"), *version = cJSON_GetObjectItemCaseSensitive(root, "version");
     bool same = cJSON_IsString(target) && strcmp(target->valuestring, fbl_cpu_target_identity(training->driver.target)) == 0 &&
-                cJSON_IsString(version) && strcmp(version->valuestring, FBL_VERSION) == 0;
+                cJSON_IsString(version) && strcmp(version->valuestring, fbl_build_id(training->ctx)) == 0;
     cJSON_Delete(root);
     return same;
 }
@@ -284,7 +285,7 @@ FblStatus fbl_training_file_code(FblTraining *training, FblTrainingPart *part, u
         return take_code(training, part, index, path);
     }
     if (index == 0) {
-        fprintf(stderr, "%s was compiled for another processor or by another version; compiling it for this one (%s)\n", path,
+        fprintf(stderr, "%s was compiled for another processor or by another build; compiling it for this one (%s)\n", path,
                 fbl_cpu_target_identity(training->driver.target));
     }
     FblLowerOptions options = fbl_driver_lower_options(&training->driver);
@@ -351,7 +352,7 @@ static FblStatus write_environment(FblTraining *training, const char *run_dir) {
     struct utsname system;
     memset(&system, 0, sizeof system);
     uname(&system);
-    const char *text = fbl_arena_printf(fbl_context_arena(training->ctx), "fblc %s\ntarget %s\nsystem %s %s %s\nhost %s\nthreads %d of %d cores\n", FBL_VERSION,
+    const char *text = fbl_arena_printf(fbl_context_arena(training->ctx), "fblc %s\ntarget %s\nsystem %s %s %s\nhost %s\nthreads %d of %d cores\n", fbl_build_id(training->ctx),
                                         fbl_cpu_target_identity(training->driver.target), system.sysname, system.release, system.machine, system.nodename,
                                         training->driver.threads, fbl_cpu_count());
     return write_text(training, run_dir, "environment.txt", text);

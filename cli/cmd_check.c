@@ -50,8 +50,10 @@ static FblStatus measure(FblCli *cli, FblModule *module, FblFacts *facts) {
     const FblGraph *forward = module->eval ? module->eval : module->train;
     bool symbolic = (module->train && fbl_graph_symbolic(module->train)) || (forward && fbl_graph_symbolic(forward));
     bool trains = module->train && module->recipe.has_train;
+    FblPassManager *manager;
+    FBL_TRY(fbl_manager_create(cli->ctx, &cli->passes, NULL, &manager));
     if (trains) { // also finds losses without derivatives
-        FBL_TRY(fbl_passes_run(module, &cli->passes));
+        FBL_TRY(fbl_manager_run(manager, module));
         forward = module->eval ? module->eval : module->train;
     }
     if (symbolic || !forward) {
@@ -74,8 +76,9 @@ static FblStatus measure(FblCli *cli, FblModule *module, FblFacts *facts) {
     FblLowerOptions options = {.vector_bytes = fbl_cpu_target_vector_bytes(target), .fuse = cli->passes.fuse, .block_layouts = cli->passes.block_layouts,
                                .with_train = true, .with_eval = module->eval != NULL, .with_optimizer = module->optimizer != NULL};
     FblPlan *plan;
-    FblStatus status = fbl_lower_module(module, &options, &plan);
+    FblStatus status = fbl_manager_lower(manager, module, &options, &plan);
     fbl_cpu_target_destroy(target);
+    fbl_manager_report(manager);
     if (status == FBL_OK) {
         plan_memory(plan, facts);
     }

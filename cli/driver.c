@@ -8,6 +8,7 @@
 
 #include "base/build_id.h"
 #include "base/diag.h"
+#include "base/io.h"
 
 static double now_ms(void) {
     struct timespec t;
@@ -27,10 +28,13 @@ FblStatus fbl_driver_init(FblDriver *driver, FblContext *ctx, const FblPassOptio
     FBL_TRY(fbl_pool_create(driver->threads, driver->threads <= cores, &driver->pool));
     FBL_TRY(fbl_cpu_target_create(ctx, &(FblCpuOptions){.vector_bytes = passes->vector_bytes, .opt_level = 2}, &driver->target));
     driver->cache = fbl_cache_open(NULL);
-    return FBL_OK;
+    return fbl_manager_create(ctx, passes, NULL, &driver->manager);
 }
 
 void fbl_driver_deinit(FblDriver *driver) {
+    if (driver->manager) {
+        fbl_manager_report(driver->manager);
+    }
     if (driver->pool) {
         fbl_pool_destroy(driver->pool);
     }
@@ -39,7 +43,13 @@ void fbl_driver_deinit(FblDriver *driver) {
     memset(driver, 0, sizeof *driver);
 }
 
-FblStatus fbl_driver_optimize(FblDriver *driver, FblModule *module) { return fbl_passes_run(module, &driver->passes); }
+FblStatus fbl_driver_optimize(FblDriver *driver, FblModule *module) {
+    FBL_TRY(fbl_manager_run(driver->manager, module));
+    if (fbl_manager_stopped(driver->manager)) {
+        return fbl_error(driver->ctx, "E0408", FBL_NO_LOC, "stopped after the pass `%s`, as asked: nothing was compiled", driver->passes.stop_after);
+    }
+    return FBL_OK;
+}
 
 FblLowerOptions fbl_driver_lower_options(FblDriver *driver) {
     return (FblLowerOptions){.vector_bytes = fbl_cpu_target_vector_bytes(driver->target),
@@ -107,6 +117,30 @@ static FblHash kernel_key(FblDriver *driver, const FblKernel *kernel) {
     return fbl_hash(all, strlen(all));
 }
 
+static FblStatus dump_text(FblDriver *driver, const FblKernel *kernel, const char *suffix, const char *text) {
+    const char *folder = fbl_path_join(driver->ctx, driver->passes.dump_dir, "kernels");
+    FBL_TRY(fbl_make_dirs(driver->ctx, folder));
+    FblSpan span = {text, strlen(text)};
+    const char *name = fbl_arena_printf(fbl_context_arena(driver->ctx), "%s.%s", kernel->name, suffix);
+    return fbl_write_file_atomic(driver->ctx, fbl_path_join(driver->ctx, folder, name), &span, 1);
+}
+
+// --dump-dir: kernels/NAME.kernel, .ll and .s.
+static FblStatus dump_kernel(FblDriver *driver, const FblKernel *kernel) {
+    FBL_TRY(dump_text(driver, kernel, "kernel", fbl_kernel_print(driver->ctx, kernel, true)));
+    for (int assembly = 0; assembly < 2 && kernel->kind != FBL_KERNEL_LIBRARY; assembly++) {
+        char *text, error[1024] = "";
+        if (fbl_cpu_emit_text(driver->target, kernel, assembly, &text, error, sizeof error) != FBL_OK) {
+            fbl_error(driver->ctx, "E0504", FBL_NO_LOC, "kernel %s: %s", kernel->name, error);
+            return FBL_INTERNAL;
+        }
+        FblStatus status = dump_text(driver, kernel, assembly ? "s" : "ll", text);
+        free(text);
+        FBL_TRY(status);
+    }
+    return FBL_OK;
+}
+
 FblStatus fbl_driver_compile_plan(FblDriver *driver, FblPlan *plan, FblBuilt *out_built) {
     double start = now_ms();
     memset(out_built, 0, sizeof *out_built);
@@ -138,6 +172,9 @@ FblStatus fbl_driver_compile_plan(FblDriver *driver, FblPlan *plan, FblBuilt *ou
         fbl_built_deinit(out_built);
         return FBL_INTERNAL;
     }
+    for (size_t i = 0; *driver->passes.dump_dir && i < plan->kernel_count; i++) {
+        FBL_TRY(dump_kernel(driver, plan->kernels[i]));
+    }
     return FBL_OK;
 }
 
@@ -145,7 +182,7 @@ FblStatus fbl_driver_compile(FblDriver *driver, FblModule *module, const FblLowe
     double start = now_ms();
     FblPlan *plan;
     memset(out_built, 0, sizeof *out_built);
-    FBL_TRY(fbl_lower_module(module, what, &plan));
+    FBL_TRY(fbl_manager_lower(driver->manager, module, what, &plan));
     double lowered = now_ms() - start;
     FBL_TRY(fbl_driver_compile_plan(driver, plan, out_built));
     out_built->milliseconds += lowered;

@@ -15,6 +15,7 @@
 typedef struct FblDriver {
     FblContext *ctx;
     FblPassOptions passes;
+    FblPassManager *manager;
     FblCpuTarget *target;
     FblCache *cache;
     FblPool *pool;
@@ -36,7 +37,7 @@ typedef struct FblBuilt {
     double milliseconds; // passes excluded: lowering, code generation, loading
 } FblBuilt;
 
-// Graph-level passes, in place. `module` is fresh from the front end.
+// Graph-level passes, in place. `module` is fresh from the front end, or what --start-from names.
 FblStatus fbl_driver_optimize(FblDriver *driver, FblModule *module);
 
 // Lowers an optimized module and gets every kernel's code, from the cache or by compiling on the pool.

@@ -92,6 +92,21 @@ static FblStatus build_tail(FblTraining *training, FblProgram *program, int64_t 
     return needs & FBL_TRAINING_CODE ? compile_part(training, &training->tail, true, needs) : FBL_OK;
 }
 
+// --start-from: the program, and perhaps the plan, that --dump-dir wrote take the place of what the source says.
+static FblStatus start_from_dump(FblTraining *training, int needs) {
+    uint32_t file;
+    const char *pass;
+    FBL_TRY(fbl_manager_start_from(training->driver.manager, &file, &pass));
+    if (!pass || strcmp(pass, "lower") != 0) {
+        FBL_TRY(fbl_module_read(training->ctx, file, &training->main.module));
+        FBL_TRY(fbl_driver_optimize(&training->driver, training->main.module));
+        return needs & FBL_TRAINING_CODE ? compile_part(training, &training->main, false, needs) : FBL_OK;
+    }
+    FblPlan *plan;
+    FBL_TRY(fbl_plan_read(training->ctx, file, &plan));
+    return needs & FBL_TRAINING_CODE ? fbl_driver_compile_plan(&training->driver, plan, &training->main.built) : FBL_OK;
+}
+
 static FblStatus open_source(FblTraining *training, const char *path, int needs) {
     FblProgram *program;
     FblModule *draft;
@@ -111,6 +126,9 @@ static FblStatus open_source(FblTraining *training, const char *path, int needs)
     FBL_TRY(load_data(training, &draft->recipe, path, needs));
     FblBuildOptions options = build_options(training, 0);
     FBL_TRY(fbl_program_build(program, &options, &training->main.module));
+    if (*training->driver.passes.start_from) {
+        return start_from_dump(training, needs);
+    }
     FBL_TRY(fbl_driver_optimize(&training->driver, training->main.module));
     if (needs & FBL_TRAINING_CODE) {
         FBL_TRY(compile_part(training, &training->main, false, needs));

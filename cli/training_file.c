@@ -380,8 +380,15 @@ FblStatus fbl_training_run_dir(FblTraining *training, const char *run_dir, bool 
         length--;
     }
     run_dir = fbl_arena_strndup(fbl_context_arena(training->ctx), run_dir, length);
-    if (!resume && fbl_checkpoint_exists(training->ctx, run_dir)) {
+    bool begun = fbl_checkpoint_exists(training->ctx, run_dir);
+    if (begun && resume) {
+        return FBL_OK; // what is there describes the run; the trainer refuses to go on with another one
+    }
+    if (begun) {
         FBL_TRY(move_aside(training, run_dir));
+    }
+    if (resume && !training->cli->quiet) {
+        fprintf(stderr, "%s holds no checkpoint to resume: the run begins\n", run_dir);
     }
     const char *sources = fbl_path_join(training->ctx, run_dir, "source");
     FBL_TRY(fbl_make_dirs(training->ctx, sources));

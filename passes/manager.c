@@ -1,5 +1,6 @@
 #include "passes/manager.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -28,10 +29,18 @@ struct FblPassManager {
     bool stopped;
     double entered;        // time of the last fbl_manager_enter, milliseconds
     const char *last_text; // for --print-changed
+    const char *done;      // --start-from: the pass after which the program was written, until it has been passed by
 };
 
 // The passes
 // -----------------------------------------------------------------------------------------------------------------
+
+#define START_MAX_BYTES ((size_t)1 << 30)
+
+typedef struct PlanText {
+    FblContext *ctx;
+    FblPlan *plan;
+} PlanText;
 
 typedef FblStatus GraphPass(FblPassManager *manager, FblModule *module);
 
@@ -167,6 +176,43 @@ FblStatus fbl_manager_create(FblContext *ctx, const FblPassOptions *options, FIL
     return FBL_OK;
 }
 
+// Dumps and going on from them
+// -------------------------------------------------------------------------------------------------------------
+
+static FblStatus dump(FblPassManager *manager, const char *pass, const char *suffix, const char *text) {
+    char name[96];
+    snprintf(name, sizeof name, "%02d-%s.%s", manager->dump_number++, pass, suffix);
+    const char *path = fbl_path_join(manager->ctx, manager->options.dump_dir, name);
+    const char *head = fbl_arena_printf(fbl_context_arena(manager->ctx), "# after %s\n# go on from here: fblc compile FILE.fbl --start-from=%s\n", pass, path);
+    FblSpan spans[] = {{head, strlen(head)}, {text, strlen(text)}};
+    return fbl_write_file_atomic(manager->ctx, path, spans, 2);
+}
+
+FblStatus fbl_manager_start_from(FblPassManager *manager, uint32_t *out_file, const char **out_pass) {
+    const char *path = manager->options.start_from;
+    char *text;
+    size_t size;
+    *out_file = 0;
+    FBL_TRY(fbl_read_file(manager->ctx, path, START_MAX_BYTES, &text, &size));
+    *out_file = fbl_source_add(manager->ctx, path, text, size);
+    free(text);
+    const char *kept = fbl_source_get(manager->ctx, *out_file)->text;
+    static const char head[] = "# after ";
+    size_t length = strncmp(kept, head, sizeof head - 1) == 0 ? strcspn(kept + sizeof head - 1, " \n") : 0;
+    const char *pass = fbl_arena_strndup(fbl_context_arena(manager->ctx), length ? kept + sizeof head - 1 : "", length);
+    bool known = strcmp(pass, "input") == 0;
+    for (size_t i = 0; i < PASS_COUNT; i++) {
+        known |= strcmp(PASS_NAMES[i], pass) == 0;
+    }
+    if (!known) {
+        FblDiag *diag = fbl_diag(manager->ctx, FBL_ERROR, "E0407", FBL_NO_LOC, "`%s` does not say after which pass it was written", path);
+        fbl_diag_hint(manager->ctx, diag, "files of --dump-dir begin with `# after PASS`");
+        return FBL_USER;
+    }
+    manager->done = *out_pass = strcmp(pass, "input") == 0 ? NULL : pass;
+    return FBL_OK;
+}
+
 // Around a pass
 // ---------------------------------------------------------------------------------------------------------------
 
@@ -215,10 +261,7 @@ FblStatus fbl_manager_leave(FblPassManager *manager, const char *pass, const cha
     }
     manager->last_text = text;
     if (*options->dump_dir != '\0') {
-        char name[96];
-        snprintf(name, sizeof name, "%02d-%s.%s", manager->dump_number++, pass, suffix);
-        FblSpan span = {text, strlen(text)};
-        FBL_TRY(fbl_write_file_atomic(manager->ctx, fbl_path_join(manager->ctx, options->dump_dir, name), &span, 1));
+        FBL_TRY(dump(manager, pass, suffix, text));
     }
     manager->stopped = manager->stopped || strcmp(options->stop_after, pass) == 0;
     return FBL_OK;
@@ -278,14 +321,14 @@ FblStatus fbl_manager_run(FblPassManager *manager, FblModule *module) {
         manager->last_text = fbl_module_print(module);
     }
     if (*manager->options.dump_dir != '\0' && manager->dump_number == 0) {
-        const char *text = fbl_module_print(module);
-        FblSpan span = {text, strlen(text)};
-        const char *path = fbl_path_join(manager->ctx, manager->options.dump_dir, "00-input.module");
-        FBL_TRY(fbl_write_file_atomic(manager->ctx, path, &span, 1));
-        manager->dump_number = 1;
+        FBL_TRY(dump(manager, "input", "module", fbl_module_print(module)));
     }
     for (size_t i = 0; i < sizeof GRAPH_PASSES / sizeof *GRAPH_PASSES; i++) {
         const char *name = GRAPH_PASSES[i].name;
+        if (manager->done != NULL) { // done before the file was written
+            manager->done = strcmp(manager->done, name) == 0 ? NULL : manager->done;
+            continue;
+        }
         size_t before = node_count(module);
         if (!fbl_manager_enter(manager, name, GRAPH_PASSES[i].required)) {
             continue;
@@ -303,6 +346,29 @@ FblStatus fbl_manager_run(FblPassManager *manager, FblModule *module) {
         }
         if (manager->options.verify_text) {
             FBL_TRY(verify_text(manager, name, module));
+        }
+    }
+    return FBL_OK;
+}
+
+static const char *print_plan(void *object) {
+    PlanText *plan = object;
+    return fbl_plan_print(plan->ctx, plan->plan);
+}
+
+FblStatus fbl_manager_lower(FblPassManager *manager, FblModule *module, const FblLowerOptions *options, FblPlan **out_plan) {
+    fbl_manager_enter(manager, "lower", true);
+    FBL_TRY(fbl_lower_module(module, options, out_plan)); // verifies what it made
+    PlanText plan = {manager->ctx, *out_plan};
+    FBL_TRY(fbl_manager_leave(manager, "lower", "plan", print_plan, &plan));
+    if (manager->options.verify_text) {
+        const char *text = print_plan(&plan);
+        uint32_t file = fbl_source_add(manager->ctx, "lower", text, strlen(text));
+        if (fbl_plan_read(manager->ctx, file, &plan.plan) != FBL_OK) {
+            return blame(manager, "lower", "made a plan whose text cannot be read back");
+        }
+        if (strcmp(text, print_plan(&plan)) != 0) {
+            return blame(manager, "lower", "made a plan whose text reads back as another");
         }
     }
     return FBL_OK;

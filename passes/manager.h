@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "ir/module.h"
+#include "passes/lower.h"
 #include "passes/options.h"
 #include "passes/rewrite.h"
 
@@ -18,9 +19,15 @@ typedef struct FblPassManager FblPassManager;
 FblStatus fbl_manager_create(FblContext *ctx, const FblPassOptions *options, FILE *out, FblPassManager **out_manager);
 
 // Runs all graph-level passes. On FBL_OK the module is verified (unless switched off), differentiated and simplified,
-// or
-// --stop-after has ended the run early: fbl_manager_stopped.
+// or --stop-after has ended the run early: fbl_manager_stopped.
 FblStatus fbl_manager_run(FblPassManager *manager, FblModule *module);
+
+// --start-from: reads the file (source number *out_file of the context) and has fbl_manager_run leave out all passes up to
+// the one after which it was written: *out_pass, NULL when none had run. E0407 when it doesn't say.
+FblStatus fbl_manager_start_from(FblPassManager *manager, uint32_t *out_file, const char **out_pass);
+
+// Lowers a module after fbl_manager_run; the pass "lower", with all that the options ask for around it.
+FblStatus fbl_manager_lower(FblPassManager *manager, FblModule *module, const FblLowerOptions *options, FblPlan **out_plan);
 
 // Whether --stop-after has been met: later phases must not run.
 bool fbl_manager_stopped(const FblPassManager *manager);

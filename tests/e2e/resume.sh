@@ -35,6 +35,8 @@ code=0
 wait $pid || code=$?
 [ $code = 130 ] || fail "interrupted run exited with $code"
 says "resume"
+cp "$out/long/recipe.txt" "$out/recipe.txt"
 expect 1 "$fblc" run "$here/tiny.fbl" --quiet --resume --out "$out/long"
 says E0718
+same "$out/recipe.txt" "$out/long/recipe.txt"
 expect 0 "$fblc" run "$here/tiny.fbl" --quiet --epochs 100000 --max-steps 60 --resume --out "$out/long"

@@ -25,7 +25,7 @@ static FblStatus open_run(FblCli *cli, const char *run_dir, int needs, FblTraini
     FblStatus status = fbl_train_load_checkpoint(cli->ctx, &programs, &file, path);
     fbl_tensor_file_deinit(&file);
     if (status == FBL_OK && !cli->quiet) {
-        fprintf(stderr, "%s: epoch %lld, step %lld\n", path, (long long)info.epoch, (long long)info.step);
+        fprintf(stderr, "%s: %s epoch %lld, step %lld\n", path, info.epoch_step ? "in" : "after", (long long)(info.epoch + (info.epoch_step ? 1 : 0)), (long long)info.step);
     }
     return status;
 }

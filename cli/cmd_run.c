@@ -29,7 +29,7 @@ static void print_result(const FblCli *cli, const FblTrainResult *result, const 
     if (result->interrupted) {
         fprintf(stderr, "interrupted after %lld steps; --resume goes on\n", (long long)result->steps);
     } else if (!cli->quiet && result->best_epoch >= 0) {
-        fprintf(stderr, "best top-1 %.2f %% in epoch %lld; %s\n", 100 * result->best_top1, (long long)result->best_epoch, run_dir);
+        fprintf(stderr, "best top-1 %.2f %% in epoch %lld; %s\n", 100 * result->best_top1, (long long)result->best_epoch + 1, run_dir);
     }
 }
 

@@ -371,6 +371,9 @@ static FblStatus lower_optimizer_group(Builder *b, FblPlanFunction *function, in
     Work w;
     FBL_TRY(start_work(&w, b, optimizer_for(b, (end - start) / 4, group), function));
     FblLower *lower = &w.lower;
+    FblLowerOptions fused = *b->options; // even when nothing else is: in place over flat regions it must be one kernel
+    fused.fuse = true;
+    lower->options = &fused;
     w.input_capacity = *input_capacity;
     for (size_t id = 0; id < lower->graph->count; id++) {
         const FblNode *node = &lower->graph->nodes[id];

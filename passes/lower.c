@@ -418,7 +418,9 @@ static FblStatus lower_optimizer_group(Builder *b, FblPlanFunction *function, in
     function->launch_count = 0;
     add_launches(&w);
     FblLaunch *all = FBL_NEW_ARRAY(b->arena, FblLaunch, before_count + function->launch_count + 1);
-    memcpy(all, before, before_count * sizeof *all);
+    if (before_count > 0) {
+        memcpy(all, before, before_count * sizeof *all);
+    }
     memcpy(all + before_count, function->launches, function->launch_count * sizeof *all);
     function->launches = all;
     function->launch_count += before_count;

@@ -60,6 +60,10 @@ FblStatus fbl_training_write(FblTraining *training, const char *path);
 // otherwise a run that is already there is moved aside.
 FblStatus fbl_training_run_dir(FblTraining *training, const char *run_dir, bool resume);
 
+// Opens the program of the run in `run_dir` and loads its best (or, with --last, its last) checkpoint. E0707 when the
+// folder is none of a run.
+FblStatus fbl_training_open_run(FblCli *cli, const char *run_dir, int needs, FblTraining *out_training);
+
 // Kernels of all parts: compiled anew, and taken from the cache or the file.
 void fbl_training_counts(const FblTraining *training, size_t *out_kernels, size_t *out_cached, double *out_milliseconds);
 

@@ -397,3 +397,24 @@ FblStatus fbl_training_run_dir(FblTraining *training, const char *run_dir, bool 
     FBL_TRY(write_environment(training, run_dir));
     return fbl_training_write(training, fbl_path_join(training->ctx, run_dir, "program.fblx"));
 }
+
+FblStatus fbl_training_open_run(FblCli *cli, const char *run_dir, int needs, FblTraining *training) {
+    const char *program = fbl_path_join(cli->ctx, run_dir, "program.fblx");
+    if (!fbl_path_exists(program)) {
+        FblDiag *diag = fbl_diag(cli->ctx, FBL_ERROR, "E0707", FBL_NO_LOC, "%s is not the folder of a run: it has no program.fblx", run_dir);
+        fbl_diag_hint(cli->ctx, diag, "name the folder that `fblc run` was given with --out");
+        return FBL_USER;
+    }
+    FBL_TRY(fbl_training_open(cli, program, needs | FBL_TRAINING_CODE | FBL_TRAINING_MEMORY | FBL_TRAINING_NO_TRAIN, training));
+    FblCheckpointInfo info;
+    FblTensorFile file;
+    const char *path;
+    FBL_TRY(fbl_checkpoint_open(cli->ctx, run_dir, cli->last ? FBL_CHECKPOINT_LAST : FBL_CHECKPOINT_BEST, &info, &file, &path));
+    FblTrainPrograms programs = fbl_training_programs(training);
+    FblStatus status = fbl_train_load_checkpoint(cli->ctx, &programs, &file, path);
+    fbl_tensor_file_deinit(&file);
+    if (status == FBL_OK && !cli->quiet) {
+        fprintf(stderr, "%s: %s epoch %lld, step %lld\n", path, info.epoch_step ? "in" : "after", (long long)(info.epoch + (info.epoch_step ? 1 : 0)), (long long)info.step);
+    }
+    return status;
+}

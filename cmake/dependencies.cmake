@@ -8,11 +8,27 @@ pkg_check_modules(ARCHIVE REQUIRED IMPORTED_TARGET libarchive)
 pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
 pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng)
 pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET libjpeg)
+pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
 find_program(FBL_LLVM_CONFIG NAMES llvm-config-19 REQUIRED)
 execute_process(COMMAND ${FBL_LLVM_CONFIG} --includedir OUTPUT_VARIABLE FBL_LLVM_INCLUDE OUTPUT_STRIP_TRAILING_WHITESPACE)
 execute_process(COMMAND ${FBL_LLVM_CONFIG} --libdir OUTPUT_VARIABLE FBL_LLVM_LIBDIR OUTPUT_STRIP_TRAILING_WHITESPACE)
+
+# fbl_protobuf(target file.proto): C code for the messages of file.proto, made by protoc-c, as part of target.
+find_program(FBL_PROTOC_C NAMES protoc-c REQUIRED)
+function(fbl_protobuf target file)
+    get_filename_component(folder ${CMAKE_SOURCE_DIR}/${file} DIRECTORY)
+    get_filename_component(name ${file} NAME_WE)
+    set(out ${CMAKE_BINARY_DIR}/generated)
+    file(MAKE_DIRECTORY ${out})
+    add_custom_command(OUTPUT ${out}/${name}.pb-c.c ${out}/${name}.pb-c.h
+                       COMMAND ${FBL_PROTOC_C} --proto_path=${folder} --c_out=${out} ${CMAKE_SOURCE_DIR}/${file}
+                       DEPENDS ${CMAKE_SOURCE_DIR}/${file} VERBATIM)
+    set_source_files_properties(${out}/${name}.pb-c.c PROPERTIES COMPILE_OPTIONS "-w")
+    target_sources(${target} PRIVATE ${out}/${name}.pb-c.c ${out}/${name}.pb-c.h)
+    target_include_directories(${target} PRIVATE ${out})
+endfunction()
 
 # fbl_unit_test(name lib...): tests/<folder>/name.c, a cmocka program run by ctest from the source root.
 function(fbl_unit_test name)

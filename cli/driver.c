@@ -26,7 +26,7 @@ FblStatus fbl_driver_init(FblDriver *driver, FblContext *ctx, const FblPassOptio
         fbl_diag(ctx, FBL_WARNING, "E0503", FBL_NO_LOC, "%d threads on %d cores: they will wait for each other", driver->threads, cores);
     }
     FBL_TRY(fbl_pool_create(driver->threads, driver->threads <= cores, &driver->pool));
-    FBL_TRY(fbl_cpu_target_create(ctx, &(FblCpuOptions){.vector_bytes = passes->vector_bytes, .opt_level = 2}, &driver->target));
+    FBL_TRY(fbl_cpu_target_create(ctx, &(FblCpuOptions){.vector_bytes = passes->vector_bytes, .opt_level = 2, .precision = passes->precision}, &driver->target));
     driver->cache = fbl_cache_open(NULL);
     return fbl_manager_create(ctx, passes, NULL, &driver->manager);
 }

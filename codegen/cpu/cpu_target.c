@@ -44,6 +44,25 @@ static char *copy_string(const char *text) {
     return copy;
 }
 
+static FblStatus check_precision(FblContext *ctx, const char *precision, const char *cpu) {
+    static const char *const known[] = {"f32", "tf32", "bf16", "f16"};
+    bool exists = false;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        exists |= strcmp(precision, known[i]) == 0;
+    }
+    if (!exists) {
+        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0506", FBL_NO_LOC, "there is no precision `%s`", precision);
+        fbl_diag_hint(ctx, diag, "there are f32, tf32, bf16 and f16");
+        return FBL_USER;
+    }
+    if (strcmp(precision, "f32") != 0) {
+        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0506", FBL_NO_LOC, "contractions in %s are not available on this processor (%s)", precision, cpu);
+        fbl_diag_hint(ctx, diag, "f32 is; tf32, bf16 and f16 are for --target cuda");
+        return FBL_UNSUPPORTED;
+    }
+    return FBL_OK;
+}
+
 FblStatus fbl_cpu_target_create(FblContext *ctx, const FblCpuOptions *options, FblCpuTarget **out_target) {
     pthread_once(&llvm_once, init_llvm);
     FblCpuTarget *target = calloc(1, sizeof *target);
@@ -74,6 +93,14 @@ FblStatus fbl_cpu_target_create(FblContext *ctx, const FblCpuOptions *options, F
         FblStatus status = fbl_error(ctx, "E0501", FBL_NO_LOC, "vectors of %d bytes don't exist; 16, 32 and 64 do", target->vector_bytes);
         fbl_cpu_target_destroy(target);
         return status;
+    }
+    FblStatus precise = check_precision(ctx, options && options->precision ? options->precision : "f32", target->cpu);
+    if (precise != FBL_OK) {
+        fbl_cpu_target_destroy(target);
+        return precise;
+    }
+    if (widest == 16 && target->vector_bytes == 16 && !(options && options->vector_bytes)) {
+        fbl_diag(ctx, FBL_NOTE, "E0507", FBL_NO_LOC, "%s has no AVX2 with FMA: the code uses 128-bit vectors and is several times slower", target->cpu);
     }
     FblHash hash = fbl_hash(target->features, strlen(target->features));
     char hex[65], identity[256];

@@ -43,6 +43,7 @@ ask run "$out/short.fblx" --quiet
 # Options and settings.
 ask check $tiny --fuse=perhaps
 ask compile $tiny --vector-bytes=24 -o "$out/a.fblx"
+ask bench $tiny --precision bf32
 ask run models/losses.fbl --quiet
 ask run $tiny --quiet --set 'dataset=mnist("x")' --out "$out/r"
 ask run $tiny --quiet --set 'dataset=cifar10("models/data/cifar10_lt_sample", imbalance=exponential(2))' --out "$out/r"
@@ -70,7 +71,7 @@ done
 
 # Given tensors.
 "$fblc" run $tiny --quiet --max-steps 1 --out "$out/w"
-"$fblc" export "$out/w" --last --safetensors "$out/w.safetensors" > "$out/stdout"
+"$fblc" export "$out/w" --last --quiet --safetensors "$out/w.safetensors" > "$out/stdout"
 ask step $tiny --weights "$out/shape.safetensors" --batch-file "$data/resnet20.in.safetensors" --steps 1 --dump "$out/o.safetensors" --set class=10
 ask loss models/losses.fbl feature_balanced --inputs $data/loss_ce.in.safetensors --dump "$out/o.safetensors"
 ask loss models/losses.fbl no_such_loss --inputs $data/loss_ce.in.safetensors --dump "$out/o.safetensors"

@@ -58,6 +58,19 @@ ask compile $tiny -o "$out/tiny.fblx"
 ask run "$out/tiny.fblx" --quiet --set batch=7 --out "$out/r"
 ask run "$out/tiny.fblx" --quiet --set loss.lamda=7 --out "$out/r"
 
+size=$(wc -c < "$out/tiny.fblx")
+head -c $((size - 9)) "$out/tiny.fblx" > "$out/cut.fblx"
+ask run "$out/cut.fblx" --quiet --out "$out/r"
+{ printf FBLXFIL2; tail -c +9 "$out/tiny.fblx"; } > "$out/other.fblx"
+ask run "$out/other.fblx" --quiet --out "$out/r"
+ask check $tiny --batch 1000000000000
+ask bench $tiny --batch 100000000
+ask graph models/losses.fbl -o "$out/g.svg"
+ask bench models/losses.fbl
+mkdir -p "$out/bare"
+cp "$out/tiny.fblx" "$out/bare/program.fblx"
+ask eval "$out/bare" --quiet
+
 # Weights.
 tensors "$out/none.safetensors" '{"other":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}' 8
 tensors "$out/shape.safetensors" '{"linear.weight":{"dtype":"F32","shape":[10,15],"data_offsets":[0,600]}}' 600
@@ -76,6 +89,8 @@ ask step $tiny --weights "$out/shape.safetensors" --batch-file "$data/resnet20.i
 ask loss models/losses.fbl feature_balanced --inputs $data/loss_ce.in.safetensors --dump "$out/o.safetensors"
 ask loss models/losses.fbl no_such_loss --inputs $data/loss_ce.in.safetensors --dump "$out/o.safetensors"
 tensors "$out/label.safetensors" '{"score":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"label":{"dtype":"I32","shape":[2],"data_offsets":[24,32]}}' 24
+tensors "$out/nocount.safetensors" '{"image":{"dtype":"F32","shape":[1,3,32,32],"data_offsets":[0,12288]},"label":{"dtype":"I32","shape":[1],"data_offsets":[12288,12292]}}' 12292
+ask step $tiny --weights "$out/w.safetensors" --batch-file "$out/nocount.safetensors" --steps 1 --dump "$out/o.safetensors" --set class=10
 printf '\001\000\000\000\003\000\000\000' >> "$out/label.safetensors"
 ask loss models/losses.fbl ce --inputs "$out/label.safetensors" --dump "$out/o.safetensors"
 tensors "$out/uneven.safetensors" '{"score":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"label":{"dtype":"I32","shape":[4],"data_offsets":[24,40]}}' 40

@@ -107,20 +107,16 @@ static FblStatus start_from_dump(FblTraining *training, int needs) {
     return needs & FBL_TRAINING_CODE ? fbl_driver_compile_plan(&training->driver, plan, &training->main.built) : FBL_OK;
 }
 
-static FblStatus open_source(FblTraining *training, const char *path, int needs) {
-    FblProgram *program;
+static FblStatus open_program(FblTraining *training, FblProgram *program, const char *path, int needs) {
     FblModule *draft;
-    FBL_TRY(fbl_cli_load(training->cli, path, &program));
     training->sources = fbl_program_bundle(program);
+    training->stage_count = fbl_program_stages(program, &training->stages);
     if (!fbl_program_has_train(program)) {
         FblDiag *diag = fbl_diag(training->ctx, FBL_ERROR, "E0700", FBL_NO_LOC, "%s has no train block", path);
         fbl_diag_hint(training->ctx, diag, "models/cifar10_lt.fbl shows one");
         return FBL_USER;
     }
-    FblBuildOptions first = fbl_cli_build_options(training->cli); // settles --epochs into the settings
-    training->settings = training->cli->settings;
-    training->setting_count = training->cli->setting_count;
-    training->stage = training->cli->stage;
+    FblBuildOptions first = build_options(training, 0);
     first.symbolic = true;
     FBL_TRY(fbl_program_build(program, &first, &draft));
     FBL_TRY(load_data(training, &draft->recipe, path, needs));
@@ -137,6 +133,33 @@ static FblStatus open_source(FblTraining *training, const char *path, int needs)
     return tail ? build_tail(training, program, tail, needs) : FBL_OK;
 }
 
+static FblStatus open_source(FblTraining *training, const char *path, int needs) {
+    FblProgram *program;
+    FBL_TRY(fbl_cli_load(training->cli, path, &program));
+    fbl_cli_build_options(training->cli); // settles --epochs into the settings
+    training->settings = training->cli->settings;
+    training->setting_count = training->cli->setting_count;
+    return open_program(training, program, path, needs);
+}
+
+// Another stage than the one that the file holds code for: built from the sources in it, with its settings and those of the
+// command line.
+static FblStatus open_other_stage(FblTraining *training, const char *path, int needs) {
+    FblProgram *program;
+    FBL_TRY(fbl_program_load(training->ctx, &(FblProgramOptions){.bundle = &training->sources}, &program));
+    fbl_cli_build_options(training->cli);
+    size_t own = training->setting_count, more = training->cli->setting_count;
+    FblSetting *settings = FBL_NEW_ARRAY(fbl_context_arena(training->ctx), FblSetting, own + more + 1);
+    for (size_t i = 0; i < own + more; i++) {
+        settings[i] = i < own ? training->settings[i] : training->cli->settings[i - own];
+    }
+    training->settings = settings;
+    training->setting_count = own + more;
+    training->main = training->tail = (FblTrainingPart){0};
+    const char *source = training->sources.files[0].path;
+    return open_program(training, program, fbl_path_exists(source) ? source : path, needs);
+}
+
 // A tail that the file does not hold: built from the sources in it.
 static FblStatus tail_from_sources(FblTraining *training, int64_t size, int needs) {
     FblProgram *program;
@@ -145,9 +168,13 @@ static FblStatus tail_from_sources(FblTraining *training, int64_t size, int need
     return fbl_training_apply_options(training);
 }
 
-static FblStatus open_compiled(FblTraining *training, const char *path, int needs) {
+static FblStatus open_compiled(FblTraining *training, const char *path, const char *stage, int needs) {
     FBL_TRY(fblx_read(training->ctx, path, &training->file));
     FBL_TRY(fbl_training_read_file(training, path));
+    if (stage && (!training->stage || strcmp(stage, training->stage) != 0)) {
+        training->stage = stage;
+        return open_other_stage(training, path, needs);
+    }
     const char *source = training->sources.files[0].path;
     FBL_TRY(load_data(training, &training->main.module->recipe, fbl_path_exists(source) ? source : path, needs));
     FBL_TRY(fbl_training_file_code(training, &training->main, 0, path));
@@ -186,20 +213,68 @@ static FblStatus create_memory(FblTraining *training) {
     return FBL_OK;
 }
 
-FblStatus fbl_training_open(FblCli *cli, const char *path, int needs, FblTraining *out_training) {
+// `class_extent`: of the data, when they are not loaded; 0: as the recipe says.
+static FblStatus open_at(FblCli *cli, const char *path, const char *stage, int64_t class_extent, int needs, FblTraining *out_training) {
     FblTraining *training = out_training;
     memset(training, 0, sizeof *training);
     training->cli = cli;
     training->ctx = cli->ctx;
+    training->class_extent = class_extent;
     training->name = stem_of(cli->ctx, path);
     FBL_TRY(init_driver(training));
     bool compiled = fblx_is(path) || (strlen(path) > 5 && strcmp(path + strlen(path) - 5, ".fblx") == 0);
-    FBL_TRY(compiled ? open_compiled(training, path, needs) : open_source(training, path, needs));
+    training->stage = compiled ? NULL : stage;
+    FBL_TRY(compiled ? open_compiled(training, path, stage, needs) : open_source(training, path, needs));
     const char *text = fbl_module_print(training->main.module);
     FblHash hash = fbl_hash(text, strlen(text));
     fbl_hash_hex(&hash, training->recipe_hash);
     training->recipe_text = fbl_training_recipe_text(training);
     return needs & FBL_TRAINING_MEMORY ? create_memory(training) : FBL_OK;
+}
+
+FblStatus fbl_training_open(FblCli *cli, const char *path, int needs, FblTraining *out_training) {
+    return fbl_training_open_stage(cli, path, cli->stage, needs, out_training);
+}
+
+FblStatus fbl_training_open_stage(FblCli *cli, const char *path, const char *stage, int needs, FblTraining *out_training) {
+    return open_at(cli, path, stage, 0, needs, out_training);
+}
+
+FblStatus fbl_training_stages(FblTraining *training, const char *path, FblTrainingStage **out_stages, size_t *out_count) {
+    FblContext *ctx = training->ctx;
+    FblArena *arena = fbl_context_arena(ctx);
+    if (training->file.count > 0 && !training->stage) { // a compiled file: its sources say what follows
+        FblProgram *program;
+        FBL_TRY(fbl_program_load(ctx, &(FblProgramOptions){.bundle = &training->sources}, &program));
+        training->stage_count = fbl_program_stages(program, &training->stages);
+    }
+    size_t later = training->stage ? 0 : training->stage_count;
+    FblTrainingStage *stages = FBL_NEW_ARRAY(arena, FblTrainingStage, later + 1);
+    stages[0] = (FblTrainingStage){training->stage, 0, training->main.module->recipe.epochs};
+    const char *digests = training->recipe_hash;
+    for (size_t i = 0; i < later; i++) {
+        FblTraining other;
+        FblTrainingStage *stage = &stages[i + 1];
+        stage->name = training->stages[i];
+        stage->first_epoch = stages[i].first_epoch + stages[i].epochs;
+        FblStatus status = open_at(training->cli, path, stage->name, training->class_extent, 0, &other);
+        if (status == FBL_OK) {
+            stage->epochs = other.main.module->recipe.epochs;
+            digests = fbl_arena_printf(arena, "%s %s", digests, other.recipe_hash);
+            training->recipe_text = fbl_arena_printf(arena, "%s\n%s", training->recipe_text, other.recipe_text);
+            fbl_diag_flush(ctx, stderr, strcmp(training->cli->diag, "json") == 0);
+        }
+        fbl_training_deinit(&other);
+        FBL_TRY(status);
+    }
+    if (later) {
+        FblHash hash = fbl_hash(digests, strlen(digests));
+        fbl_hash_hex(&hash, training->recipe_hash);
+        training->recipe_text = fbl_arena_printf(arena, "%s\nwhole %s\n", training->recipe_text, training->recipe_hash);
+    }
+    *out_stages = stages;
+    *out_count = later + 1;
+    return FBL_OK;
 }
 
 static void deinit_part(FblTrainingPart *part) {

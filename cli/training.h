@@ -36,6 +36,8 @@ typedef struct FblTraining {
     size_t setting_count;
     const char *stage;
     int64_t class_extent;
+    size_t stage_count; // of its train block; names in the arena
+    const FblName *stages;
 } FblTraining;
 
 // What fbl_training_open does besides reading and optimizing the program.
@@ -47,8 +49,23 @@ typedef enum FblTrainingNeeds {
     FBL_TRAINING_NO_TRAIN = 16   // only evaluation: the last batch's own program is not needed
 } FblTrainingNeeds;
 
-// Opens `path` (.fbl or .fblx). Deinit in any case.
+// Opens `path` (.fbl or .fblx) at the stage that --stage names, or else at the train block itself. Deinit in any case.
 FblStatus fbl_training_open(FblCli *cli, const char *path, int needs, FblTraining *out_training);
+
+// The same at `stage` (NULL: the train block itself). A compiled file holds the code of one stage; the others are built
+// from the sources in it.
+FblStatus fbl_training_open_stage(FblCli *cli, const char *path, const char *stage, int needs, FblTraining *out_training);
+
+// The parts of a run in their order. One for a train block without stages, or with --stage.
+typedef struct FblTrainingStage {
+    const char *name;    // NULL: the train block itself
+    int64_t first_epoch; // epochs of those before
+    int64_t epochs;
+} FblTrainingStage;
+
+// Builds the later stages of `training`, which holds the first one with its data, so that their mistakes show before the
+// run begins; makes training->recipe_hash and recipe_text those of the whole. The array lives in the arena.
+FblStatus fbl_training_stages(FblTraining *training, const char *path, FblTrainingStage **out_stages, size_t *out_count);
 void fbl_training_deinit(FblTraining *training);
 
 FblTrainPrograms fbl_training_programs(FblTraining *training);
@@ -63,6 +80,9 @@ FblStatus fbl_training_run_dir(FblTraining *training, const char *run_dir, bool 
 // Opens the program of the run in `run_dir` and loads its best (or, with --last, its last) checkpoint. E0707 when the
 // folder is none of a run.
 FblStatus fbl_training_open_run(FblCli *cli, const char *run_dir, int needs, FblTraining *out_training);
+
+// The compiled program of a stage in a run directory: program.fblx, program.STAGE.fblx for later stages. In the arena.
+const char *fbl_training_program_path(FblContext *ctx, const char *run_dir, const char *stage);
 
 // Kernels of all parts: compiled anew, and taken from the cache or the file.
 void fbl_training_counts(const FblTraining *training, size_t *out_kernels, size_t *out_cached, double *out_milliseconds);

@@ -374,6 +374,11 @@ static FblStatus move_aside(FblTraining *training, const char *run_dir) {
     return FBL_IO;
 }
 
+const char *fbl_training_program_path(FblContext *ctx, const char *run_dir, const char *stage) {
+    const char *name = stage && *stage ? fbl_arena_printf(fbl_context_arena(ctx), "program.%s.fblx", stage) : "program.fblx";
+    return fbl_path_join(ctx, run_dir, name);
+}
+
 FblStatus fbl_training_run_dir(FblTraining *training, const char *run_dir, bool resume) {
     size_t length = strlen(run_dir);
     while (length > 1 && run_dir[length - 1] == '/') {
@@ -405,16 +410,20 @@ FblStatus fbl_training_open_run(FblCli *cli, const char *run_dir, int needs, Fbl
         fbl_diag_hint(cli->ctx, diag, "name the folder that `fblc run` was given with --out");
         return FBL_USER;
     }
-    FBL_TRY(fbl_training_open(cli, program, needs | FBL_TRAINING_CODE | FBL_TRAINING_MEMORY | FBL_TRAINING_NO_TRAIN, training));
     FblCheckpointInfo info;
     FblTensorFile file;
     const char *path;
     FBL_TRY(fbl_checkpoint_open(cli->ctx, run_dir, cli->last ? FBL_CHECKPOINT_LAST : FBL_CHECKPOINT_BEST, &info, &file, &path));
+    if (info.stage > 0) { // the stage that the checkpoint is of has a program of its own
+        program = fbl_training_program_path(cli->ctx, run_dir, info.stage_name);
+    }
+    FblStatus status = fbl_training_open_stage(cli, program, NULL, needs | FBL_TRAINING_CODE | FBL_TRAINING_MEMORY | FBL_TRAINING_NO_TRAIN, training);
     FblTrainPrograms programs = fbl_training_programs(training);
-    FblStatus status = fbl_train_load_checkpoint(cli->ctx, &programs, &file, path);
+    status = status == FBL_OK ? fbl_train_load_checkpoint(cli->ctx, &programs, &file, path) : status;
     fbl_tensor_file_deinit(&file);
     if (status == FBL_OK && !cli->quiet) {
-        fprintf(stderr, "%s: %s epoch %lld, step %lld\n", path, info.epoch_step ? "in" : "after", (long long)(info.epoch + (info.epoch_step ? 1 : 0)), (long long)info.step);
+        long long epoch = (long long)(info.first_epoch + info.epoch) + (info.epoch_step ? 1 : 0);
+        fprintf(stderr, "%s: %s epoch %lld, step %lld\n", path, info.epoch_step ? "in" : "after", epoch, (long long)(info.first_step + info.step));
     }
     return status;
 }

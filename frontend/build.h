@@ -41,6 +41,8 @@ typedef struct FblProgramOptions {
 // Parses the file, what it imports and the prelude; checks the declarations against each other.
 FblStatus fbl_program_load(FblContext *ctx, const FblProgramOptions *options, FblProgram **out_program);
 
+#define FBL_STAGE_NAME_MAX 63 // bytes of a stage's name
+
 // What the file itself offers. Arrays live in the context, in the order of the text; imported losses come after.
 size_t fbl_program_losses(const FblProgram *program, const FblName **out_names);
 size_t fbl_program_models(const FblProgram *program, const FblName **out_names);

@@ -526,6 +526,7 @@ static FblStatus build_training(FblBuild *b, const FblRecipeExprs *exprs) {
             b->module->eval = b->graph;
         }
         warn_freeze(b, exprs->items[FBL_KEY_FREEZE]);
+        fbl_recipe_reinit(b, exprs->items[FBL_KEY_REINIT]);
     }
     fbl_build_epoch(b, exprs);
     fbl_build_optimizer(b, exprs);
@@ -647,6 +648,11 @@ FblStatus fbl_program_check(FblProgram *program, const FblBuildOptions *options,
     *out_module = NULL;
     if (program->train != NULL) {
         status = fbl_program_build(program, &symbolic, out_module);
+        for (size_t i = 0; i < program->stage_count && symbolic.stage == NULL && status == FBL_OK; i++) {
+            FblBuildOptions later = symbolic;
+            later.stage = program->stages[i];
+            status = fbl_program_build(program, &later, &module);
+        }
     }
     // Arguments are for the recipe's own model and loss; only extents are settings for the others.
     FblSetting *extents = FBL_NEW_ARRAY(program->arena, FblSetting, symbolic.setting_count);

@@ -7,7 +7,8 @@ static const char *const key_names[FBL_KEY_COUNT] = {
     [FBL_KEY_MODEL] = "model",     [FBL_KEY_LOSS] = "loss",           [FBL_KEY_OPTIMIZER] = "optimizer",
     [FBL_KEY_RATE] = "rate",       [FBL_KEY_BATCH] = "batch",         [FBL_KEY_EPOCHS] = "epochs",
     [FBL_KEY_SEED] = "seed",       [FBL_KEY_SAMPLER] = "sampler",     [FBL_KEY_MIXUP] = "mixup",
-    [FBL_KEY_FREEZE] = "freeze",   [FBL_KEY_PREDICT] = "predict",     [FBL_KEY_GROUPS] = "groups",
+    [FBL_KEY_FREEZE] = "freeze",   [FBL_KEY_REINIT] = "reinit",       [FBL_KEY_PREDICT] = "predict",
+    [FBL_KEY_GROUPS] = "groups",
 };
 
 static int find_key(const char *name) {
@@ -36,7 +37,7 @@ static void unknown_key(FblBuild *b, const char *id, FblLoc loc, const char *wha
     } else {
         fbl_diag_hint(b->ctx, diag,
                       "keys are dataset, augment, normalize, model, loss, optimizer, rate, batch, epochs, seed, sampler, "
-                      "mixup, freeze, predict, groups");
+                      "mixup, freeze, reinit, predict, groups");
     }
 }
 
@@ -68,14 +69,14 @@ static bool read_entries(FblBuild *b, const FblTrainEntries *entries, FblRecipeE
     return ok;
 }
 
-static bool read_stage(FblBuild *b, const FblTrainEntries *entries, const char *stage, FblRecipeExprs *out) {
+static const FblTrainEntries *find_stage(FblBuild *b, const FblTrainEntries *entries, const char *stage) {
     const char *names[16];
     size_t count = 0;
     for (size_t i = 0; i < entries->count; i++) {
         const FblTrainEntry *entry = &entries->items[i];
         if (entry->value == NULL) {
             if (strcmp(entry->name.name, stage) == 0) {
-                return read_entries(b, &entry->stage, out);
+                return &entry->stage;
             }
             if (count < 16) {
                 names[count++] = entry->name.name;
@@ -87,7 +88,7 @@ static bool read_stage(FblBuild *b, const FblTrainEntries *entries, const char *
     if (near != NULL) {
         fbl_diag_hint(b->ctx, diag, "did you mean `%s`?", near);
     }
-    return false;
+    return NULL;
 }
 
 // ----------------------------------------------------------------------------------------------------- settings
@@ -159,7 +160,33 @@ static FblExpr *place(FblBuild *b, uint32_t file, const char *text) {
     return expr;
 }
 
-static bool read_setting(FblBuild *b, const FblSetting *setting, FblRecipeExprs *out) {
+// Whom a setting is meant for.
+typedef enum Scope {
+    SCOPE_EVERYWHERE,
+    SCOPE_BLOCK, // train.KEY: the block itself
+    SCOPE_STAGE, // NAME.KEY: the stage that is built
+    SCOPE_OTHER, // NAME.KEY: another stage
+} Scope;
+
+// *out_key gets the rest of the key.
+static Scope scope_of(const FblBuild *b, const char *key, const char **out_key) {
+    *out_key = key;
+    if (strncmp(key, "train.", 6) == 0) {
+        *out_key = key + 6;
+        return SCOPE_BLOCK;
+    }
+    for (size_t i = 0; i < b->program->stage_count; i++) {
+        const char *name = b->program->stages[i];
+        size_t length = strlen(name);
+        if (strncmp(key, name, length) == 0 && key[length] == '.') {
+            *out_key = key + length + 1;
+            return b->options->stage != NULL && strcmp(b->options->stage, name) == 0 ? SCOPE_STAGE : SCOPE_OTHER;
+        }
+    }
+    return SCOPE_EVERYWHERE;
+}
+
+static bool read_setting(FblBuild *b, const FblSetting *setting, const char *key, FblRecipeExprs *out) {
     size_t length = strlen(setting->value);
     if (length > 4096) {
         fbl_build_error(b, "E0174", FBL_NO_LOC, "the value of --set %s is longer than 4096 bytes", setting->key);
@@ -168,10 +195,6 @@ static bool read_setting(FblBuild *b, const FblSetting *setting, FblRecipeExprs 
     const char *label = fbl_arena_printf(b->arena, "--set %s", setting->key);
     uint32_t file = fbl_source_add(b->ctx, label, setting->value, length);
     FblExpr *value = NULL;
-    const char *key = setting->key;
-    if (strncmp(key, "train.", 6) == 0) {
-        key += 6;
-    }
     if (is_place(key) && setting->value[0] != '"') {
         value = place(b, file, setting->value);
     } else if (fbl_parse_expression(b->ctx, file, &value) != FBL_OK) {
@@ -210,23 +233,52 @@ static bool read_setting(FblBuild *b, const FblSetting *setting, FblRecipeExprs 
     return false;
 }
 
+// Arguments given to a call of the block do not reach a stage that gives another call.
+static bool stage_gives(const FblTrainEntries *stage, const char *key) {
+    for (size_t i = 0; i < stage->count; i++) {
+        size_t length = strlen(stage->items[i].name.name);
+        if (strncmp(stage->items[i].name.name, key, length) == 0 && (key[length] == 0 || key[length] == '.')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_settings(FblBuild *b, Scope scope, const FblTrainEntries *stage, FblRecipeExprs *out) {
+    bool ok = true;
+    for (size_t i = 0; i < b->options->setting_count; i++) {
+        const FblSetting *setting = &b->options->settings[i];
+        const char *key;
+        Scope found = scope_of(b, setting->key, &key);
+        if (found == scope && !(scope == SCOPE_BLOCK && stage != NULL && stage_gives(stage, key))) {
+            ok = read_setting(b, setting, key, out) && ok;
+        }
+    }
+    return ok;
+}
+
 bool fbl_recipe_read(FblBuild *b, FblRecipeExprs *out) {
     bool ok = true;
     const FblBuildOptions *options = b->options;
     const FblDecl *train = b->program->train;
     memset(out, 0, sizeof *out);
+    const FblTrainEntries *stage = NULL;
     if (train != NULL) {
         ok = read_entries(b, &train->train, out);
         if (options->stage != NULL) {
-            ok = read_stage(b, &train->train, options->stage, out) && ok;
+            stage = find_stage(b, &train->train, options->stage);
+            ok = stage != NULL && ok;
         }
     } else if (options->stage != NULL) {
         fbl_build_error(b, "E0170", FBL_NO_LOC, "there is no train block, and so no stage `%s`", options->stage);
         ok = false;
     }
-    for (size_t i = 0; i < options->setting_count; i++) {
-        ok = read_setting(b, &options->settings[i], out) && ok;
+    ok = read_settings(b, SCOPE_BLOCK, stage, out) && ok;
+    if (stage != NULL) {
+        ok = read_entries(b, stage, out) && ok;
     }
+    ok = read_settings(b, SCOPE_EVERYWHERE, stage, out) && ok;
+    ok = read_settings(b, SCOPE_STAGE, stage, out) && ok;
     FblName batch = fbl_intern(b->ctx, "batch");
     FblName class_name = fbl_intern(b->ctx, "class");
     if (options->batch > 0) {

@@ -21,6 +21,7 @@ typedef enum FblRecipeKey {
     FBL_KEY_SAMPLER,
     FBL_KEY_MIXUP,
     FBL_KEY_FREEZE,
+    FBL_KEY_REINIT,
     FBL_KEY_PREDICT,
     FBL_KEY_GROUPS,
     FBL_KEY_COUNT
@@ -32,11 +33,15 @@ typedef struct FblRecipeExprs {
 } FblRecipeExprs;
 
 // Reads the train block (if any), the stage and the settings. Fills b->axes, b->model_args and b->loss_args from the
-// settings; false after diagnostics.
+// settings; false after diagnostics. A setting KEY holds in every stage; train.KEY changes the block itself (and so the
+// stages that do not give the key); NAME.KEY changes the stage of that name alone.
 bool fbl_recipe_read(FblBuild *b, FblRecipeExprs *out);
 
 // Splits `model = name(a=1)` into the declaration and its arguments (added to *args before those of settings).
 FblSymbol *fbl_recipe_callee(FblBuild *b, const FblExpr *expr, FblDeclKind kind, FblGivens *args);
+
+// Resolves the patterns of `reinit` against the module's parameters and states into recipe.reinit: the matching paths.
+bool fbl_recipe_reinit(FblBuild *b, const FblExpr *expr);
 
 // Evaluates dataset, augment, normalize, sampler, mixup, batch, epochs, seed and freeze into b->module->recipe, and the
 // extents that follow from them into b->axes. False after diagnostics.

@@ -339,27 +339,81 @@ static bool read_int(FblBuild *b, const FblExpr *expr, const char *name, int64_t
     return true;
 }
 
-static bool read_freeze(FblBuild *b, const FblExpr *expr) {
+// The globs of `freeze` or `reinit`.
+typedef struct Patterns {
+    const char **items;
+    size_t count, capacity;
+    bool except; // everything but what they match
+} Patterns;
+
+static bool read_patterns(FblBuild *b, const char *key, const FblExpr *expr, Patterns *out) {
+    *out = (Patterns){0};
     if (expr == NULL) {
         return true;
     }
-    bool except = expr->kind == FBL_EXPR_CALL && strcmp(expr->call.callee.name, "except") == 0;
-    if (!except && expr->kind != FBL_EXPR_LIST) {
-        FblDiag *diag = fbl_build_error(b, "E0172", expr->loc, "`freeze` needs patterns, found %s",
+    out->except = expr->kind == FBL_EXPR_CALL && strcmp(expr->call.callee.name, "except") == 0;
+    if (!out->except && expr->kind != FBL_EXPR_LIST) {
+        FblDiag *diag = fbl_build_error(b, "E0172", expr->loc, "`%s` needs patterns, found %s", key,
                                         fbl_expr_describe(b->ctx, expr));
         fbl_diag_hint(b->ctx, diag, "write [\"layer1.*\"] or except(\"linear.*\")");
         return false;
     }
-    size_t count = except ? expr->call.args.count : expr->list.count;
+    size_t count = out->except ? expr->call.args.count : expr->list.count;
     for (size_t i = 0; i < count; i++) {
-        const FblExpr *item = except ? expr->call.args.items[i].value : expr->list.items[i];
+        const FblExpr *item = out->except ? expr->call.args.items[i].value : expr->list.items[i];
         const char *pattern = fbl_eval_string(b, item);
         if (pattern == NULL) {
             return false;
         }
-        FBL_PUSH(b->arena, b->freeze, b->freeze_count, b->freeze_capacity, pattern);
+        FBL_PUSH(b->arena, out->items, out->count, out->capacity, pattern);
     }
-    b->freeze_except = except;
+    return true;
+}
+
+static bool read_freeze(FblBuild *b, const FblExpr *expr) {
+    Patterns patterns;
+    bool ok = read_patterns(b, "freeze", expr, &patterns);
+    b->freeze = patterns.items;
+    b->freeze_count = patterns.count;
+    b->freeze_capacity = patterns.capacity;
+    b->freeze_except = patterns.except;
+    return ok;
+}
+
+static void add_matching(FblBuild *b, const Patterns *patterns, bool *used, const FblParamList *list, FblValue *paths,
+                         size_t *capacity) {
+    for (size_t p = 0; p < list->count; p++) {
+        bool matched = false;
+        for (size_t i = 0; i < patterns->count; i++) {
+            if (fbl_glob_match(patterns->items[i], list->items[p].path)) {
+                matched = true;
+                used[i] = true;
+            }
+        }
+        if (matched != patterns->except) {
+            FblValue path = {.kind = FBL_VALUE_STRING, .string = list->items[p].path};
+            FBL_PUSH(b->arena, paths->items, paths->count, *capacity, path);
+        }
+    }
+}
+
+bool fbl_recipe_reinit(FblBuild *b, const FblExpr *expr) {
+    Patterns patterns;
+    if (expr == NULL || !read_patterns(b, "reinit", expr, &patterns)) {
+        return expr == NULL;
+    }
+    FblValue paths = {.kind = FBL_VALUE_LIST, .loc = expr->loc};
+    size_t capacity = 0;
+    bool *used = FBL_NEW_ARRAY(b->arena, bool, patterns.count + 1);
+    add_matching(b, &patterns, used, &b->module->params, &paths, &capacity);
+    add_matching(b, &patterns, used, &b->module->states, &paths, &capacity);
+    for (size_t i = 0; i < patterns.count; i++) {
+        if (!used[i]) {
+            fbl_build_error(b, "E0165", expr->loc, "no parameter matches \"%s\"", patterns.items[i]);
+            return false;
+        }
+    }
+    b->module->recipe.reinit = paths;
     return true;
 }
 

@@ -248,6 +248,31 @@ static void add_name(FblProgram *program, FblName **items, size_t *count, size_t
     FBL_PUSH(program->arena, *items, *count, *capacity, name);
 }
 
+// A stage's name stands before the keys of settings and in names of files.
+static bool survey_stage(FblProgram *program, const FblTrainEntry *stage) {
+    static const char *const taken[] = {"train", "model", "loss", "optimizer", "dataset"};
+    const char *name = stage->name.name;
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+        if (strcmp(name, taken[i]) == 0) {
+            FblDiag *diag = fbl_diag(program->ctx, FBL_ERROR, "E0109", stage->name.loc, "a stage cannot be called `%s`", name);
+            fbl_diag_hint(program->ctx, diag, "`--set %s.NAME=...` means something else already", name);
+            return false;
+        }
+    }
+    if (strlen(name) > FBL_STAGE_NAME_MAX) {
+        fbl_diag(program->ctx, FBL_ERROR, "E0109", stage->name.loc, "the name of a stage has at most %d bytes", FBL_STAGE_NAME_MAX);
+        return false;
+    }
+    for (size_t i = 0; i < program->stage_count; i++) {
+        if (program->stages[i] == name) {
+            fbl_diag(program->ctx, FBL_ERROR, "E0109", stage->name.loc, "there is a stage `%s` already", name);
+            return false;
+        }
+    }
+    add_name(program, &program->stages, &program->stage_count, &program->stage_capacity, name);
+    return true;
+}
+
 // The names a caller may build, the train block, and what is wrong among train blocks.
 static FblStatus survey(FblProgram *program) {
     FblUnit *root = program->root;
@@ -284,9 +309,8 @@ static FblStatus survey(FblProgram *program) {
         }
         program->train = decl;
         for (size_t j = 0; j < decl->train.count; j++) {
-            if (decl->train.items[j].value == NULL) {
-                add_name(program, &program->stages, &program->stage_count, &program->stage_capacity,
-                         decl->train.items[j].name.name);
+            if (decl->train.items[j].value == NULL && !survey_stage(program, &decl->train.items[j])) {
+                status = FBL_USER;
             }
         }
     }

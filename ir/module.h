@@ -76,6 +76,7 @@ typedef struct FblRecipe {
     FblValue normalize; // CALL "normalize" with mean, std lists, or NONE
     FblValue sampler;   // CALL, or NONE (shuffle)
     FblValue mixup;     // REAL alpha, or NONE
+    FblValue reinit;    // LIST of paths of parameters and states that start anew even where weights are given, or NONE
     int64_t batch;      // default 64
     int64_t epochs;     // default 1
     uint64_t seed;      // default 0

@@ -156,7 +156,8 @@ static FblStatus read_recipe_field(FblReader *r, FblRecipe *recipe) {
                   {"augment", &recipe->augment},
                   {"normalize", &recipe->normalize},
                   {"sampler", &recipe->sampler},
-                  {"mixup", &recipe->mixup}};
+                  {"mixup", &recipe->mixup},
+                  {"reinit", &recipe->reinit}};
     if (r->token != FBL_TOKEN_WORD) {
         return fbl_reader_expected(r, "a field of the recipe or `}`");
     }

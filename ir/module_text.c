@@ -74,6 +74,9 @@ static void print_recipe(FblText *text, const FblRecipe *recipe) {
     print_field(text, "normalize", &recipe->normalize);
     print_field(text, "sampler", &recipe->sampler);
     print_field(text, "mixup", &recipe->mixup);
+    if (recipe->reinit.kind != FBL_VALUE_NONE) {
+        print_field(text, "reinit", &recipe->reinit);
+    }
     fbl_text_printf(text, "    batch = %" PRId64 "\n    epochs = %" PRId64 "\n    seed = %" PRIu64 "\n", recipe->batch,
                     recipe->epochs, recipe->seed);
     fbl_text_printf(text, "    optimizer = %s\n    nesterov = %s\n",

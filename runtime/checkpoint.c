@@ -33,6 +33,9 @@ static char *find_digest(char *header, size_t size) {
 
 FblStatus fbl_checkpoint_write(FblContext *ctx, const char *run_dir, const char *file_name,
                                const FblFileTensor *tensors, size_t count, const FblCheckpointInfo *info) {
+    char stage[24];
+    char first_epoch[24];
+    char first_step[24];
     char epoch[24];
     char epoch_step[24];
     char step[24];
@@ -40,6 +43,9 @@ FblStatus fbl_checkpoint_write(FblContext *ctx, const char *run_dir, const char 
     char best_metric[40];
     char best_epoch[24];
     char zeros[DIGEST_DIGITS + 1];
+    snprintf(stage, sizeof stage, "%" PRId64, info->stage);
+    snprintf(first_epoch, sizeof first_epoch, "%" PRId64, info->first_epoch);
+    snprintf(first_step, sizeof first_step, "%" PRId64, info->first_step);
     snprintf(epoch, sizeof epoch, "%" PRId64, info->epoch);
     snprintf(epoch_step, sizeof epoch_step, "%" PRId64, info->epoch_step);
     snprintf(step, sizeof step, "%" PRId64, info->step);
@@ -52,6 +58,10 @@ FblStatus fbl_checkpoint_write(FblContext *ctx, const char *run_dir, const char 
     FblFileString metadata[] = {
         {"sha256", zeros},
         {"format", FORMAT},
+        {"stage", stage},
+        {"stage_name", info->stage_name},
+        {"first_epoch", first_epoch},
+        {"first_step", first_step},
         {"epoch", epoch},
         {"epoch_step", epoch_step},
         {"step", step},
@@ -134,8 +144,9 @@ static bool read_info(const FblTensorFile *file, FblCheckpointInfo *out) {
     const char *metric = fbl_tensor_file_string(file, "best_metric");
     const char *hash = fbl_tensor_file_string(file, "recipe_hash");
     const char *version = fbl_tensor_file_string(file, "version");
+    const char *stage_name = fbl_tensor_file_string(file, "stage_name");
     if (format == NULL || strcmp(format, FORMAT) != 0 || seed == NULL || metric == NULL || hash == NULL ||
-        version == NULL || strlen(hash) >= sizeof out->recipe_hash || strlen(version) >= sizeof out->version) {
+        version == NULL || stage_name == NULL || strlen(stage_name) >= sizeof out->stage_name || strlen(hash) >= sizeof out->recipe_hash || strlen(version) >= sizeof out->version) {
         return false;
     }
     char *end;
@@ -149,7 +160,10 @@ static bool read_info(const FblTensorFile *file, FblCheckpointInfo *out) {
     }
     strcpy(out->recipe_hash, hash);
     strcpy(out->version, version);
-    return read_count(file, "epoch", 0, &out->epoch) && read_count(file, "epoch_step", 0, &out->epoch_step) &&
+    strcpy(out->stage_name, stage_name);
+    return read_count(file, "stage", 0, &out->stage) && read_count(file, "first_epoch", 0, &out->first_epoch) &&
+           read_count(file, "first_step", 0, &out->first_step) &&
+           read_count(file, "epoch", 0, &out->epoch) && read_count(file, "epoch_step", 0, &out->epoch_step) &&
            read_count(file, "step", 0, &out->step) && read_count(file, "best_epoch", -1, &out->best_epoch);
 }
 
@@ -208,7 +222,7 @@ FblStatus fbl_checkpoint_open(FblContext *ctx, const char *run_dir, const char *
         return status;
     }
     FblDiag *diag = fbl_diag(ctx, FBL_WARNING, "E0782", FBL_NO_LOC, "`%s` is %s; `%s` of epoch %" PRId64 " is used",
-                             first, fbl_path_exists(first) ? "damaged" : "missing", second, out_info->epoch);
+                             first, fbl_path_exists(first) ? "damaged" : "missing", second, out_info->first_epoch + out_info->epoch);
     fbl_diag_hint(ctx, diag, "the run goes on from there; epochs after it are computed again");
     *out_path = second;
     return FBL_OK;

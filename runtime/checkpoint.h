@@ -10,12 +10,16 @@
 #include "runtime/safetensors.h"
 
 typedef struct FblCheckpointInfo {
-    int64_t epoch;      // epoch to continue in
+    int64_t stage;       // 0 for the train block itself, then its stages in the order of the text
+    int64_t first_epoch; // epochs and optimizer steps of the stages before this one
+    int64_t first_step;
+    int64_t epoch;      // of the stage, to continue in
     int64_t epoch_step; // batch within that epoch to continue with (0 = its start)
-    int64_t step;       // optimizer steps done so far
+    int64_t step;       // optimizer steps of the stage done so far
     uint64_t seed;
-    double best_metric;   // best test top-1 so far; NAN when none
-    int64_t best_epoch;   // -1 when none
+    double best_metric;   // best test top-1 so far, of all stages; NAN when none
+    int64_t best_epoch;   // counted over all stages; -1 when none
+    char stage_name[64];  // "" for the train block itself
     char recipe_hash[65]; // hex digest of the resolved recipe; "" when unknown
     char version[32];     // of fblc
 } FblCheckpointInfo;

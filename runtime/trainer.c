@@ -24,6 +24,7 @@ typedef struct Trainer {
     double *class_count, *feature_norm;
     int64_t classes;
     FblCheckpointInfo info; // where the run is
+    uint64_t seed;          // of this stage
     double sums[3];         // of the epoch so far: loss * images, images right, images
     int64_t batch, steps;   // batch size, steps in an epoch
     float *scores;
@@ -54,16 +55,37 @@ static FblStatus save(Trainer *t, const char *name) {
     return status;
 }
 
+// The start of a later stage: weights and the best result so far from the checkpoint of the one before.
+static FblStatus carry_over(Trainer *t, const FblTensorFile *file, const char *path, const FblCheckpointInfo *before) {
+    FBL_TRY(fbl_train_init_weights(t->ctx, &t->options->programs, t->seed));
+    FBL_TRY(fbl_train_load_weights(t->ctx, &t->options->programs, file, path, NULL)); // a report would list the optimizer's tensors
+    t->info.first_epoch = before->first_epoch + before->epoch;
+    t->info.first_step = before->first_step + before->step;
+    t->info.best_metric = before->best_metric;
+    t->info.best_epoch = before->best_epoch;
+    return FBL_OK;
+}
+
 static FblStatus restore(Trainer *t) {
     FblTensorFile file;
     const char *path;
     FblCheckpointInfo info;
     FBL_TRY(fbl_checkpoint_open(t->ctx, t->options->run_dir, FBL_CHECKPOINT_LAST, &info, &file, &path));
     FblStatus status = FBL_OK;
+    bool carry = t->options->stage > 0 && info.stage + 1 == t->options->stage;
+    if (!carry && info.stage != t->options->stage) {
+        fbl_tensor_file_deinit(&file);
+        return fbl_error(t->ctx, "E0711", FBL_NO_LOC, "%s is of another stage of the run", path);
+    }
     if (strcmp(info.recipe_hash, t->info.recipe_hash) != 0) {
         FblDiag *diag = fbl_diag(t->ctx, FBL_ERROR, "E0718", FBL_NO_LOC, "%s was written by another program or recipe", path);
         fbl_diag_hint(t->ctx, diag, "resume with the same file and the same settings; start a changed recipe in a folder of its own");
         status = FBL_USER;
+    }
+    if (status == FBL_OK && carry) {
+        status = carry_over(t, &file, path, &info);
+        fbl_tensor_file_deinit(&file);
+        return status;
     }
     const FblFileTensor *progress = fbl_tensor_file_find(&file, PROGRESS_NAME);
     if (status == FBL_OK) {
@@ -79,10 +101,10 @@ static FblStatus restore(Trainer *t) {
 
 static FblStatus start_weights(Trainer *t) {
     const FblTrainOptions *options = t->options;
-    if (options->resume && options->run_dir && fbl_checkpoint_exists(t->ctx, options->run_dir)) {
+    if ((options->resume || options->stage > 0) && options->run_dir && fbl_checkpoint_exists(t->ctx, options->run_dir)) {
         return restore(t);
     }
-    FBL_TRY(fbl_train_init_weights(t->ctx, &options->programs, t->module->recipe.seed));
+    FBL_TRY(fbl_train_init_weights(t->ctx, &options->programs, t->seed));
     if (options->init) {
         FblTensorFile file;
         FBL_TRY(fbl_tensor_file_read(t->ctx, options->init, &file));
@@ -114,7 +136,7 @@ static FblStatus begin_epoch(Trainer *t) {
         fbl_bindings_free(&tail_values);
     }
     if (status == FBL_OK && !isfinite(t->rate)) {
-        status = fbl_error(t->ctx, "E0716", t->module->recipe.loc, "the rate of epoch %" PRId64 " is %g", t->info.epoch, t->rate);
+        status = fbl_error(t->ctx, "E0716", t->module->recipe.loc, "the rate of epoch %" PRId64 " is %g", t->info.first_epoch + t->info.epoch, t->rate);
     }
     return status;
 }
@@ -122,9 +144,9 @@ static FblStatus begin_epoch(Trainer *t) {
 static FblStatus not_finite(Trainer *t, const char *what, double value, const FblExec *exec, const FblModule *module) {
     value = isnan(value) ? NAN : value; // the sign of a NaN says nothing
     FblDiag *diag = fbl_diag(t->ctx, FBL_ERROR, "E0716", module->recipe.loc, "%s not finite (%g) in epoch %" PRId64 ", step %" PRId64, what, value,
-                             t->info.epoch, t->info.epoch_step);
+                             t->info.first_epoch + t->info.epoch, t->info.epoch_step);
     fbl_diag_hint(t->ctx, diag, "the last checkpoint is kept; a lower rate or a longer warm-up often helps");
-    fbl_trainer_blame(t->ctx, module, exec, t->states_before, t->module->recipe.seed, (uint64_t)t->info.step);
+    fbl_trainer_blame(t->ctx, module, exec, t->states_before, t->seed, (uint64_t)t->info.step);
     return FBL_USER;
 }
 
@@ -150,7 +172,7 @@ static FblStatus train_step(Trainer *t, const FblBatch *batch) {
     bool tail = batch->size != t->batch;
     FblExec *exec = tail ? programs->tail : programs->main;
     const FblModule *module = tail ? programs->tail_module : programs->module;
-    uint64_t seed = t->module->recipe.seed, step = (uint64_t)t->info.step;
+    uint64_t seed = t->seed, step = (uint64_t)t->info.step;
     int train = fbl_exec_function(exec, "train"), optimizer = fbl_exec_function(programs->main, "optimizer");
     fbl_trainer_set_images(exec, train, 0, batch->images, batch->size);
     fbl_trainer_set_labels(exec, train, "label", batch->labels, batch->size);
@@ -173,7 +195,7 @@ static FblStatus train_step(Trainer *t, const FblBatch *batch) {
     count_right(t, exec, module, batch);
     t->sums[0] += loss * (double)batch->size;
     t->sums[2] += (double)batch->size;
-    fbl_runlog_step(t->log, batch->epoch, batch->step, batch->steps, t->info.step, loss, t->sums[0] / t->sums[2], t->sums[1] / t->sums[2], (int64_t)t->sums[2]);
+    fbl_runlog_step(t->log, t->info.first_epoch + batch->epoch, batch->step, batch->steps, t->info.first_step + t->info.step, loss, t->sums[0] / t->sums[2], t->sums[1] / t->sums[2], (int64_t)t->sums[2]);
     t->info.step++;
     t->info.epoch_step = batch->step + 1;
     return FBL_OK;
@@ -209,7 +231,7 @@ static FblStatus evaluate(Trainer *t, FblMetricsSummary *out) {
 }
 
 static FblStatus end_epoch(Trainer *t, double started) {
-    FblEpochRow row = {.epoch = t->info.epoch, .train_loss = t->sums[0] / t->sums[2], .train_top1 = t->sums[1] / t->sums[2], .rate = t->rate};
+    FblEpochRow row = {.epoch = t->info.first_epoch + t->info.epoch, .train_loss = t->sums[0] / t->sums[2], .train_top1 = t->sums[1] / t->sums[2], .rate = t->rate};
     FBL_TRY(evaluate(t, &row.test));
     row.seconds = clock_seconds() - started;
     FBL_TRY(fbl_runlog_epoch(t->ctx, t->log, &row));
@@ -219,7 +241,7 @@ static FblStatus end_epoch(Trainer *t, double started) {
     bool best = !(metric <= t->info.best_metric); // also when there was none
     if (best) {
         t->info.best_metric = metric;
-        t->info.best_epoch = t->info.epoch;
+        t->info.best_epoch = row.epoch;
     }
     t->info.epoch++;
     t->info.epoch_step = 0;
@@ -236,7 +258,7 @@ static bool should_stop(Trainer *t) {
         t->result->interrupted = true;
         return true;
     }
-    return t->options->max_steps > 0 && t->info.step >= t->options->max_steps;
+    return t->options->max_steps > 0 && t->info.first_step + t->info.step >= t->options->max_steps;
 }
 
 static bool should_save(const Trainer *t) {
@@ -304,12 +326,14 @@ static FblStatus prepare(Trainer *t) {
 
 static FblStatus open_logs(Trainer *t) {
     const FblTrainOptions *options = t->options;
-    FblRunLogOptions log = {.directory = options->run_dir, .resume_epoch = options->resume ? t->info.epoch : 0, .epochs = t->module->recipe.epochs,
+    int64_t done = t->info.first_epoch + t->info.epoch;
+    FblRunLogOptions log = {.directory = options->run_dir, .resume_epoch = options->resume || options->stage > 0 ? done : 0,
+                            .epochs = options->total_epochs > 0 ? options->total_epochs : t->module->recipe.epochs,
                             .results = stdout, .progress = options->quiet ? NULL : stderr, .json = options->json, .log_steps = options->log_steps,
                             .quiet = options->quiet};
     FBL_TRY(fbl_runlog_open(t->ctx, &log, &t->log));
     FblLoaderOptions loading = {.data = options->train, .transform = options->transform, .sampler = options->sampler, .batch = t->batch,
-                                .seed = t->module->recipe.seed, .first_epoch = t->info.epoch, .first_step = t->info.epoch_step,
+                                .seed = t->seed, .first_epoch = t->info.epoch, .first_step = t->info.epoch_step,
                                 .epochs = t->module->recipe.epochs, .workers = options->workers, .mixup_alpha = options->mixup_alpha};
     return t->info.epoch < t->module->recipe.epochs ? fbl_loader_create(t->ctx, &loading, &t->loader) : FBL_OK;
 }
@@ -320,6 +344,9 @@ FblStatus fbl_train(FblContext *ctx, const FblTrainOptions *options, FblTrainRes
     Trainer t = {.ctx = ctx, .options = options, .module = options->programs.module, .store = options->programs.store, .classes = options->train->classes,
                  .info = {.seed = options->programs.module->recipe.seed, .best_metric = NAN, .best_epoch = -1}, .result = out_result};
     snprintf(t.info.recipe_hash, sizeof t.info.recipe_hash, "%s", options->recipe_hash ? options->recipe_hash : "");
+    t.seed = fbl_train_stage_seed(t.info.seed, options->stage);
+    t.info.stage = options->stage;
+    snprintf(t.info.stage_name, sizeof t.info.stage_name, "%s", options->stage_name ? options->stage_name : "");
     snprintf(t.info.version, sizeof t.info.version, "%s", FBL_VERSION);
     FblStatus status = prepare(&t);
     status = status == FBL_OK ? start_weights(&t) : status;
@@ -334,7 +361,8 @@ FblStatus fbl_train(FblContext *ctx, const FblTrainOptions *options, FblTrainRes
     }
     out_result->best_top1 = t.info.best_metric;
     out_result->best_epoch = t.info.best_epoch;
-    out_result->steps = t.info.step;
+    out_result->steps = t.info.first_step + t.info.step;
+    out_result->finished = status == FBL_OK && t.info.epoch >= t.module->recipe.epochs;
     fbl_metrics_deinit(&t.metrics);
     free(t.class_count);
     free(t.feature_norm);

@@ -32,8 +32,11 @@ typedef struct FblTrainOptions {
     const char *run_dir;     // NULL writes nothing
     const char *recipe_hash; // of the resolved recipe: a resumed run must have the same
     const char *init;        // safetensors file of initial weights, or NULL
+    int64_t stage;           // 0: the train block itself; its stages follow
+    const char *stage_name;  // NULL for the block itself
+    int64_t total_epochs;    // of all stages, for the time left; 0: as many as this one has
     bool resume;
-    int64_t max_steps;  // stop after this step (counted from the run's beginning); 0: at the end
+    int64_t max_steps;  // stop after this step (counted from the run's beginning, all stages); 0: at the end
     int64_t save_steps; // a checkpoint every so many steps besides those of the epochs; 0: every ten minutes
     int workers;        // loader threads
     bool json, log_steps, quiet;
@@ -46,16 +49,23 @@ typedef struct FblTrainResult {
     double best_top1;
     int64_t best_epoch;
     int64_t steps; // done in all
+    bool finished; // the stage is at its end
     bool interrupted;
 } FblTrainResult;
 
-// Runs the training to its end (or max_steps, or an interruption).
+// Runs the training of one stage to its end (or max_steps, or an interruption). With `resume` it goes on from the run's
+// last checkpoint when that is of this stage. A later stage that has no checkpoint of its own starts from the weights in
+// the checkpoint of the stage before: tensors are taken over by name, those that the recipe's `reinit` names and those
+// without a counterpart start anew, and so does the optimizer. Every stage draws random numbers of its own.
 FblStatus fbl_train(FblContext *ctx, const FblTrainOptions *options, FblTrainResult *out_result);
 
 // The plan's tensors in the store, set from the initialisers of the module, with `seed`.
 FblStatus fbl_train_init_weights(FblContext *ctx, const FblTrainPrograms *programs, uint64_t seed);
 
-// Sets parameters and states that `file` has under their names, and says on `report` (NULL: nothing) which were found and
+// The seed of stage `stage` of a run with `seed`.
+uint64_t fbl_train_stage_seed(uint64_t seed, int64_t stage);
+
+// Sets parameters and states that `file` has under their names (but for those of the recipe's `reinit`), and says on `report` (NULL: nothing) which were found and
 // which not. Other shapes than declared are an error E0712 each. A file with none of them is an error E0713.
 FblStatus fbl_train_load_weights(FblContext *ctx, const FblTrainPrograms *programs, const FblTensorFile *file, const char *path,
                                  FILE *report);

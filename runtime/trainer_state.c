@@ -5,6 +5,10 @@
 
 #include "base/diag.h"
 
+uint64_t fbl_train_stage_seed(uint64_t seed, int64_t stage) {
+    return seed + (uint64_t)stage * 0x9E3779B97F4A7C15u; // odd: no two stages share a seed
+}
+
 FblStatus fbl_train_init_weights(FblContext *ctx, const FblTrainPrograms *programs, uint64_t seed) {
     const FblPlan *plan = fbl_exec_plan(programs->main);
     const FblModule *module = programs->module;
@@ -45,12 +49,24 @@ static FblStatus read_tensor(FblContext *ctx, const FblFileTensor *tensor, const
         same = tensor->shape[i] == type->axes[i].extent;
     }
     if (!same) {
-        return fbl_error(ctx, "E0712", FBL_NO_LOC, "%s: `%s` has the shape %s, the program declares %s", path, tensor->name,
-                         shape_string(ctx, tensor->rank, tensor->shape), fbl_type_string(ctx, type));
+        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0712", FBL_NO_LOC, "%s: `%s` has the shape %s, the program declares %s", path, tensor->name,
+                                 shape_string(ctx, tensor->rank, tensor->shape), fbl_type_string(ctx, type));
+        fbl_diag_hint(ctx, diag, "`reinit = [\"%s\"]` in the recipe starts it anew", tensor->name);
+        return FBL_USER;
     }
     int64_t count = fbl_type_elements(type);
     bool read = type->dtype == FBL_F32 ? fbl_file_tensor_to_f32(tensor, memory, count) : fbl_file_tensor_to_i32(tensor, memory, count);
     return read ? FBL_OK : fbl_error(ctx, "E0712", FBL_NO_LOC, "%s: `%s` does not fit %s", path, tensor->name, fbl_type_string(ctx, type));
+}
+
+static bool starts_anew(const FblModule *module, const char *name) {
+    const FblValue *reinit = &module->recipe.reinit;
+    for (size_t i = 0; i < reinit->count; i++) {
+        if (reinit->items[i].kind == FBL_VALUE_STRING && strcmp(reinit->items[i].string, name) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 FblStatus fbl_train_load_weights(FblContext *ctx, const FblTrainPrograms *programs, const FblTensorFile *file, const char *path, FILE *report) {
@@ -60,7 +76,7 @@ FblStatus fbl_train_load_weights(FblContext *ctx, const FblTrainPrograms *progra
     const char *missing = "";
     for (size_t i = 0; i < total; i++) {
         const FblPlanTensor *to = i < plan->param_count ? &plan->params[i] : &plan->states[i - plan->param_count];
-        const FblFileTensor *from = fbl_tensor_file_find(file, to->name);
+        const FblFileTensor *from = starts_anew(programs->module, to->name) ? NULL : fbl_tensor_file_find(file, to->name);
         if (!from) {
             missing = fbl_arena_printf(fbl_context_arena(ctx), "%s    %-40s %s\n", missing, to->name, fbl_type_string(ctx, &to->type));
             continue;

@@ -22,6 +22,7 @@ static const char module_text[] =
     "    normalize = normalize(mean=[0.4914, 0.1], std=[1.0])\n"
     "    sampler = none\n"
     "    mixup = 0.2\n"
+    "    reinit = [\"fc.weight\", \"fc.bias\"]\n"
     "    batch = 64\n"
     "    epochs = 200\n"
     "    seed = 18446744073709551615\n"
@@ -67,6 +68,7 @@ static void module_round_trip(void **state) {
     assert_true(module->recipe.augment.items[5].kind == FBL_VALUE_REAL);
     assert_true(isnan(module->recipe.augment.items[7].real));
     assert_string_equal(module->recipe.dataset.items[0].string, "data \"x\" \\\n\x01");
+    assert_string_equal(module->recipe.reinit.items[1].string, "fc.bias");
     assert_non_null(module->train);
     assert_null(module->eval);
     assert_int_equal(module->train->nodes[1].origin, 0);
@@ -91,7 +93,7 @@ static void recipe_is_complete(void **state) {
     (void)state;
     if (sizeof(void *) == 8) {
         assert_int_equal(sizeof(FblRecipe),
-                         5 * sizeof(FblValue) + 3 * 8 + 8 + sizeof(FblOptimizerGroup *) + sizeof(size_t) + 2 * 8 + 16);
+                         6 * sizeof(FblValue) + 3 * 8 + 8 + sizeof(FblOptimizerGroup *) + sizeof(size_t) + 2 * 8 + 16);
     }
 }
 

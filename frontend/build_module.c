@@ -286,6 +286,14 @@ static void unused_givens(Root *root) {
     }
 }
 
+// An int, bool or string that the recipe gives or whose default is a literal.
+static bool known_early(const Root *root, const FblParamNode *param) {
+    bool literal = param->default_value != NULL && (param->default_value->kind == FBL_EXPR_NUMBER ||
+                                                    param->default_value->kind == FBL_EXPR_STRING);
+    return param->type != NULL && !param->type->has_axes &&
+           (literal || fbl_given_find(root->givens, param->name.name) != NULL);
+}
+
 // Instantiates a model or loss in b->graph; its result.
 static FblVal run_root(Root *root, const char *path) {
     FblBuild *b = root->b;
@@ -294,8 +302,13 @@ static FblVal run_root(Root *root, const char *path) {
         return FBL_POISON;
     }
     size_t errors = fbl_diag_error_count(b->ctx);
-    for (size_t i = 0; i < root->symbol->decl->function.params.count; i++) {
-        bind_root(root, frame, i);
+    // What is known before any tensor comes first: the extents of the inputs may be written with it (height=size).
+    for (int early = 1; early >= 0; early--) {
+        for (size_t i = 0; i < root->symbol->decl->function.params.count; i++) {
+            if (known_early(root, &root->symbol->decl->function.params.items[i]) == (early == 1)) {
+                bind_root(root, frame, i);
+            }
+        }
     }
     FblVal value = fbl_diag_error_count(b->ctx) == errors ? fbl_run_body(b, frame) : FBL_POISON;
     fbl_frame_close(b, frame);

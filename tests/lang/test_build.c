@@ -329,6 +329,93 @@ static void test_batch_norm_updates(void **state) {
     fbl_context_destroy(ctx);
 }
 
+// The heads of the prelude, in training and evaluation, against their formulas.
+static void test_heads(void **state) {
+    (void)state;
+    const double image[] = {3, -4}, weight[] = {1, 2, -2, 0.5, 0, 3}, bias[] = {0.1, 0.2, 0.3}, scale[] = {2, -1, 0.5};
+    const double label = 1;
+    const char *heads[] = {"cosine_linear(h, class)", "scaled_linear(h, class)", "tau_linear(h, class, 0.5)"};
+    for (int head = 0; head < 3; head++) {
+        FblContext *ctx = fbl_context_create();
+        char text[1000];
+        snprintf(text, sizeof text,
+                 "import \"losses.fbl\"\nmodel m(image: f32[batch, channel=2, height=1, width=1], class) -> (score) {\n"
+                 "    h = image |> mean(over=(height, width)) |> rename(channel -> dim)\n    score = %s as fc\n"
+                 "    return score\n}\ntrain {\n model = m()\n loss = ce\n batch = 1\n }",
+                 heads[head]);
+        FblSetting settings[] = {{"class", "3"}};
+        FblModule *module = build(ctx, text, &(FblBuildOptions){.settings = settings, .setting_count = 1});
+        for (int training = 0; training < 2; training++) {
+            Input inputs[] = {{"image", image}, {"fc.weight", weight}, {"fc.bias", bias}, {"fc.scale", scale}, {"label", &label}};
+            FblBindings out = {0};
+            run(training ? module->train : module->eval, module, inputs, 5, &out);
+            for (int c = 0; c < 3; c++) {
+                // The cosine head's weight is [dim, class], as LDAM-DRW stores it, the others' [class, dim].
+                double w0 = head == 0 ? weight[c] : weight[2 * c], w1 = head == 0 ? weight[3 + c] : weight[2 * c + 1];
+                double dot = 3 * w0 - 4 * w1, length = hypot(w0, w1);
+                double want = head == 0   ? dot / 5 / length
+                              : head == 1 ? scale[c] * (dot + bias[c])
+                              : training  ? dot
+                                          : dot / sqrt(length);
+                CLOSE(output(ctx, &out, "score", c), want);
+            }
+            fbl_bindings_free(&out);
+        }
+        fbl_context_destroy(ctx);
+    }
+}
+
+// An int of the signature may stand in the extents of the inputs before it.
+static void test_extents_of_arguments(void **state) {
+    (void)state;
+    FblContext *ctx = fbl_context_create();
+    const char *text = "import \"losses.fbl\"\n"
+                       "model m(image: f32[batch, channel=3, height=size, width=size], class, size: int = 7) -> (score) {\n"
+                       "    return image |> mean(over=(height, width)) |> rename(channel -> dim) |> linear(class)\n}\n"
+                       "train {\n model = m()\n loss = ce\n batch = 2\n }";
+    for (int given = 0; given < 2; given++) {
+        FblSetting settings[] = {{"class", "3"}, {"model.size", "5"}};
+        FblModule *module = build(ctx, text, &(FblBuildOptions){.settings = settings, .setting_count = given ? 2 : 1});
+        const FblNode *image = NULL;
+        for (size_t i = 0; i < module->train->count && image == NULL; i++) {
+            image = module->train->nodes[i].op == FBL_OP_INPUT && module->train->nodes[i].type.rank == 4 ? &module->train->nodes[i] : NULL;
+        }
+        assert_non_null(image);
+        assert_int_equal(image->type.axes[3].extent, given ? 5 : 7);
+    }
+    fbl_context_destroy(ctx);
+}
+
+// Stages: a setting holds everywhere, train.KEY in the block and what takes the key from it, NAME.KEY in one stage.
+static void test_scopes_of_settings(void **state) {
+    (void)state;
+    const char *text = "import \"losses.fbl\"\nmodel m(image: f32[batch, channel=3, height=1, width=1], class) -> (score) {\n"
+                       "    return image |> mean(over=(height, width)) |> rename(channel -> dim) |> linear(class) as fc\n}\n"
+                       "train {\n model = m()\n loss = focal(gamma=2)\n batch = 2\n epochs = 9\n"
+                       " stage late { epochs = 4 \n reinit = [\"fc.*\"] }\n stage last { loss = ce() }\n }";
+    static const struct {
+        const char *key;
+        int64_t epochs[3]; // of the block, of late, of last
+    } cases[] = {{"epochs", {3, 3, 3}}, {"train.epochs", {3, 4, 3}}, {"late.epochs", {9, 3, 9}}};
+    const char *stages[] = {NULL, "late", "last"};
+    for (int c = 0; c < 3; c++) {
+        for (int s = 0; s < 3; s++) {
+            FblContext *ctx = fbl_context_create();
+            // the block's loss is another than the last stage's: its argument must not reach that one
+            FblSetting settings[] = {{"class", "3"}, {cases[c].key, "3"}, {"train.loss.gamma", "3"}};
+            FblModule *module = build(
+                ctx, text, &(FblBuildOptions){.settings = settings, .setting_count = 3, .stage = stages[s]});
+            assert_int_equal(module->recipe.epochs, cases[c].epochs[s]);
+            assert_string_equal(module->recipe.loss_name, s == 2 ? "ce" : "focal");
+            assert_int_equal(module->recipe.reinit.count, s == 1 ? 2 : 0);
+            for (size_t i = 0; i < module->hyper_count; i++) {
+                assert_true(strcmp(module->hypers[i].name, "loss.gamma") != 0 || module->hypers[i].value == 3);
+            }
+            fbl_context_destroy(ctx);
+        }
+    }
+}
+
 #define PLAIN                                                                                                          \
     "import \"losses.fbl\"\n"                                                                                          \
     "model m(image: f32[batch, channel=3, height=1, width=1], class) -> (score) {\n"                                   \
@@ -536,6 +623,9 @@ int main(void) {
         cmocka_unit_test(test_parameters),
         cmocka_unit_test(test_freezing),
         cmocka_unit_test(test_batch_norm_updates),
+        cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_extents_of_arguments),
+        cmocka_unit_test(test_scopes_of_settings),
         cmocka_unit_test(test_mixup),
         cmocka_unit_test(test_state_of_a_loss),
         cmocka_unit_test(test_predict),

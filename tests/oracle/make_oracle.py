@@ -4,7 +4,7 @@
     /usr/bin/python3 tests/oracle/make_oracle.py # rewrites tests/oracle/data/ and tests/oracle/cases.txt
 
 Inputs are stored as F32, so the program under test and the reference start from the very same numbers; expected values are F64,
-but for the gradients of ResNet-20 and ResNet-32 (F32; of big tensors every 8th element, named NAME@8).
+but for the gradients of ResNet-20, ResNet-32 and the ImageNet family (F32; of big tensors every 8th element, named NAME@8).
 A line of cases.txt is one test: kind, name, .fbl file, loss name or `-`, inputs, weights or `-`, steps, expected, tolerance in f32, tolerance in f64,
 --set arguments joined with commas or `-`."""
 import os
@@ -15,6 +15,7 @@ import torch
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import losses_reference
+import imagenet_reference
 import networks_reference
 import ops_reference
 
@@ -23,7 +24,7 @@ torch.use_deterministic_algorithms(True)
 here = os.path.dirname(os.path.abspath(__file__))
 os.makedirs(os.path.join(here, "data"), exist_ok=True)
 cases = []
-for module in (ops_reference, losses_reference, networks_reference):
+for module in (ops_reference, losses_reference, networks_reference, imagenet_reference):
     module.record(os.path.join(here, "data"), cases)
 with open(os.path.join(here, "cases.txt"), "w") as out:
     out.write("# Written by make_oracle.py, which explains the columns.\n")

@@ -333,7 +333,7 @@ static void test_batch_norm_updates(void **state) {
 static void test_heads(void **state) {
     (void)state;
     const double image[] = {3, -4}, weight[] = {1, 2, -2, 0.5, 0, 3}, bias[] = {0.1, 0.2, 0.3}, scale[] = {2, -1, 0.5};
-    const double label = 1;
+    const double truth = 1;
     const char *heads[] = {"cosine_linear(h, class)", "scaled_linear(h, class)", "tau_linear(h, class, 0.5)"};
     for (int head = 0; head < 3; head++) {
         FblContext *ctx = fbl_context_create();
@@ -346,7 +346,7 @@ static void test_heads(void **state) {
         FblSetting settings[] = {{"class", "3"}};
         FblModule *module = build(ctx, text, &(FblBuildOptions){.settings = settings, .setting_count = 1});
         for (int training = 0; training < 2; training++) {
-            Input inputs[] = {{"image", image}, {"fc.weight", weight}, {"fc.bias", bias}, {"fc.scale", scale}, {"label", &label}};
+            Input inputs[] = {{"image", image}, {"fc.weight", weight}, {"fc.bias", bias}, {"fc.scale", scale}, {"label", &truth}};
             FblBindings out = {0};
             run(training ? module->train : module->eval, module, inputs, 5, &out);
             for (int c = 0; c < 3; c++) {

@@ -1,5 +1,6 @@
-// GFLOP/s of the generated convolutions at the shapes of ResNet-32 on CIFAR, and their share of the machine's
-// multiply-add peak measured in the same program. Usage: conv_bench [batch [vector bytes]]
+// Nominal GFLOP/s (those of the direct form) of the generated convolutions at the shapes of ResNet-32 on CIFAR and of
+// ResNet-50, direct and Winograd, and their share of the machine's multiply-add peak measured in the same program. One
+// thread: CPU time; two: wall time; medians. Usage: conv_bench [batch [vector bytes [c h]]]: only shapes of c and h, 0: any
 #include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,12 @@ static double median(double *times, int count) {
     return times[count / 2];
 }
 
+static double cpu_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static double time_kernel(Loaded *loaded, void *const *buffers, FblPool *pool) {
     void *all[20];
     Phase phase;
@@ -77,13 +84,13 @@ static double time_kernel(Loaded *loaded, void *const *buffers, FblPool *pool) {
     }
     double times[41];
     for (int r = -3; r < 41; r++) {
-        double start = now();
+        double start = threads == 1 ? cpu_now() : now();
         for (int32_t p = 0; p < loaded->code.phases; p++) {
             phase.fn = fbl_cpu_entry(loaded->module, 0, p);
             fbl_pool_run(pool, run_items, &phase, loaded->code.items[p]);
         }
         if (r >= 0) {
-            times[r] = now() - start;
+            times[r] = (threads == 1 ? cpu_now() : now()) - start;
         }
     }
     free(all[loaded->kernel->buffer_count]);
@@ -91,6 +98,40 @@ static double time_kernel(Loaded *loaded, void *const *buffers, FblPool *pool) {
         free(phase.args[t].scratch);
     }
     return median(times, 41);
+}
+
+static void time_form(const FblCpuTarget *target, const FblContraction *c, int block, const char *kind, const char *form, FblPool *const *pools, const double *peak) {
+    static Build b;
+    build_conv(&b, c, block, false);
+    double start = now();
+    Loaded loaded;
+    loaded_open(&loaded, target, &b.kernel);
+    double compile = now() - start;
+    void *buffers[3];
+    uint64_t seed = 1;
+    for (int i = 0; i < 3; i++) {
+        size_t count = 1;
+        for (int32_t d = 0; d < b.buffers[i].rank; d++) {
+            count *= (size_t)b.buffers[i].extents[d];
+        }
+        float *data = aligned_alloc(64, (count * 4 + 127) / 64 * 64);
+        for (size_t k = 0; k < count; k++) {
+            data[k] = random_real(&seed);
+        }
+        buffers[i] = data;
+    }
+    double flops = 2.0 * (double)(c->n * c->c * c->o * c->oh * c->ow * c->kh * c->kw);
+    printf("%3d->%-3d %2dx%-2d k%d s%d %-15s %-12s", (int)c->c, (int)c->o, (int)c->h, (int)c->w, (int)c->kh, (int)c->stride_h, kind, form);
+    for (int t = 0; t < 2; t++) {
+        double seconds = time_kernel(&loaded, buffers, pools[t]);
+        printf("  %d: %7.3f ms %6.1f GF %3.0f%%", t + 1, seconds * 1e3, flops / seconds * 1e-9, 100e-9 * flops / seconds / peak[t]);
+    }
+    printf("  compile %.0f ms, %d KiB code\n", compile * 1e3, (int)(loaded.code.object_size / 1024));
+    fflush(stdout);
+    for (int i = 0; i < 3; i++) {
+        free(buffers[i]);
+    }
+    loaded_close(&loaded);
 }
 
 int main(int argc, char **argv) {
@@ -117,53 +158,31 @@ int main(int argc, char **argv) {
         }
     }
     printf("%s\nmultiply-add peak: %.1f GFLOP/s on one thread, %.1f on two\n", fbl_cpu_target_identity(target), peak[0], peak[1]);
-    static const int64_t shapes[][6] = {{3, 16, 32, 3, 1, 1}, {16, 16, 32, 3, 1, 1}, {16, 32, 32, 3, 2, 1}, {32, 32, 16, 3, 1, 1},
-                                        {32, 64, 16, 3, 2, 1}, {64, 64, 8, 3, 1, 1}, {16, 32, 32, 1, 2, 0}, {256, 256, 14, 3, 1, 1}};
-    static const char *const kinds[] = {"forward", "data gradient", "weight gradient"};
+    // c, o, h = w, kernel, stride, pad
+    static const int64_t shapes[][6] = {{3, 16, 32, 3, 1, 1},    {16, 16, 32, 3, 1, 1},   {16, 32, 32, 3, 2, 1},   {32, 32, 16, 3, 1, 1}, {32, 64, 16, 3, 2, 1},
+                                        {64, 64, 8, 3, 1, 1},    {16, 32, 32, 1, 2, 0},   {64, 64, 56, 3, 1, 1},   {128, 128, 28, 3, 1, 1},
+                                        {256, 256, 14, 3, 1, 1}, {512, 512, 7, 3, 1, 1}};
+    int64_t only_c = argc > 3 ? atoll(argv[3]) : 0, only_h = argc > 4 ? atoll(argv[4]) : 0;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         const int64_t *shape = shapes[s];
+        if ((only_c && shape[0] != only_c) || (only_h && shape[2] != only_h)) {
+            continue;
+        }
         int64_t out = (shape[2] + 2 * shape[5] - shape[3]) / shape[4] + 1;
-        int64_t n = shape[0] > 128 && batch > 8 ? 8 : batch;
-        for (int kind = 0; kind < 3; kind++) {
-            for (int blocked = 1; blocked >= 0; blocked--) {
-                if (blocked && shape[0] % lanes != 0) {
-                    continue;
-                }
-                static Build b;
-                FblContraction c = {.kind = (FblContractionKind)kind, .n = n, .c = shape[0], .h = shape[2], .w = shape[2], .o = shape[1], .oh = out, .ow = out,
-                                    .kh = shape[3], .kw = shape[3], .stride_h = shape[4], .stride_w = shape[4], .pad_h = shape[5], .pad_w = shape[5],
-                                    .dilation_h = 1, .dilation_w = 1, .groups = 1};
-                build_conv(&b, &c, blocked ? lanes : 0, false);
-                double start = now();
-                Loaded loaded;
-                loaded_open(&loaded, target, &b.kernel);
-                double compile = now() - start;
-                void *buffers[3];
-                uint64_t seed = 1;
-                for (int i = 0; i < 3; i++) {
-                    size_t count = 1;
-                    for (int32_t d = 0; d < b.buffers[i].rank; d++) {
-                        count *= (size_t)b.buffers[i].extents[d];
-                    }
-                    float *data = aligned_alloc(64, (count * 4 + 127) / 64 * 64);
-                    for (size_t k = 0; k < count; k++) {
-                        data[k] = random_real(&seed);
-                    }
-                    buffers[i] = data;
-                }
-                double flops = 2.0 * (double)(n * shape[0] * shape[1] * out * out * shape[3] * shape[3]);
-                printf("%3d->%-3d %2dx%-2d k%d s%d %-7s %-15s", (int)shape[0], (int)shape[1], (int)shape[2], (int)shape[2], (int)shape[3], (int)shape[4],
-                       blocked ? "blocked" : "plain", kinds[kind]);
-                for (int t = 0; t < 2; t++) {
-                    double seconds = time_kernel(&loaded, buffers, pools[t]);
-                    printf("  %d: %7.3f ms %6.1f GF %3.0f%%", t + 1, seconds * 1e3, flops / seconds * 1e-9, 100e-9 * flops / seconds / peak[t]);
-                }
-                printf("  compile %.0f ms, %d KiB code\n", compile * 1e3, (int)(loaded.code.object_size / 1024));
-                for (int i = 0; i < 3; i++) {
-                    free(buffers[i]);
-                }
-                loaded_close(&loaded);
+        int64_t n = s >= 7 && batch > 16 ? 16 : batch;
+        for (int way = 0; way < 12; way++) {
+            static const char *const kinds[] = {"forward", "data gradient", "weight gradient"};
+            static const char *const forms[] = {"plain direct", "direct", "winograd2", "winograd4"};
+            int kind = way / 4, form = way % 4;
+            FblContraction c = {.kind = (FblContractionKind)kind, .n = n, .c = shape[0], .h = shape[2], .w = shape[2], .o = shape[1], .oh = out, .ow = out,
+                                .kh = shape[3], .kw = shape[3], .stride_h = shape[4], .stride_w = shape[4], .pad_h = shape[5], .pad_w = shape[5],
+                                .dilation_h = 1, .dilation_w = 1, .groups = 1};
+            c.algorithm = form > 1 ? (FblConvAlgorithm)(form - 1) : FBL_CONV_DIRECT;
+            bool blocked = form > 0 && shape[0] % lanes == 0;
+            if ((form == 0 && (shape[0] % lanes == 0) && s >= 7) || (form == 1 && !blocked) || (form > 1 && !fbl_contraction_has_winograd(&c))) {
+                continue;
             }
+            time_form(target, &c, blocked ? lanes : 0, kinds[kind], forms[form], pools, peak);
         }
     }
     fbl_pool_destroy(pools[0]);

@@ -99,6 +99,11 @@ typedef struct FblKStage {
 
 typedef enum FblContractionKind { FBL_CONV_FORWARD, FBL_CONV_DATA_GRAD, FBL_CONV_WEIGHT_GRAD, FBL_MATMUL } FblContractionKind;
 
+// How a convolution is computed. The Winograd forms cut the result into 2x2 or 4x4 tiles (of the weight gradient: the
+// gradient that comes in), transform tiles of the operands, multiply those element by element and transform back: fewer
+// multiplications for more rounding. They exist for 3x3 kernels of stride 1 without dilation or groups.
+typedef enum FblConvAlgorithm { FBL_CONV_DIRECT, FBL_CONV_WINOGRAD2, FBL_CONV_WINOGRAD4 } FblConvAlgorithm;
+
 // Extents of a contraction. Convolutions: x [n, c, h, w], weight [o, c/groups, kh, kw], y [n, o, oh, ow].
 //   FORWARD      operands x, weight       result y
 //   DATA_GRAD    operands g = dy, weight  result dx (extents of x)
@@ -106,10 +111,14 @@ typedef enum FblContractionKind { FBL_CONV_FORWARD, FBL_CONV_DATA_GRAD, FBL_CONV
 // MATMUL: a [batch, m, k], b [batch, k, n], result [batch, m, n]; uses n_batch, m, n_, k.
 typedef struct FblContraction {
     FblContractionKind kind;
+    FblConvAlgorithm algorithm;
     int64_t n, c, h, w, o, oh, ow, kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
     int64_t n_batch, m, n_, k;
     int64_t chunks; // WEIGHT_GRAD: the images are summed in this many fixed groups, then the groups in order
 } FblContraction;
+
+// Whether the Winograd forms exist for this contraction.
+bool fbl_contraction_has_winograd(const FblContraction *contraction);
 
 // A body of a contraction: its loops are the LOGICAL indices of the operand or result in order (x: n c h w; weight:
 // o c/groups kh kw; matmul a: batch m k; ...), all given as loop numbers; the body turns them into physical indices. For

@@ -4,6 +4,7 @@
 
 const char *const fbl_kernel_kind_names[3] = {"loops", "contraction", "library"};
 const char *const fbl_contraction_kind_names[4] = {"forward", "data_grad", "weight_grad", "matmul"};
+const char *const fbl_conv_algorithm_names[3] = {"direct", "winograd2", "winograd4"};
 
 const FblContractionField fbl_contraction_fields[FBL_CONTRACTION_FIELDS] = {
 #define FIELD(name) {#name, offsetof(FblContraction, name)}
@@ -122,7 +123,7 @@ void fbl_kernel_print_to(FblText *text, const FblKernel *kernel, bool details) {
         fbl_text_printf(text, "  }\n");
     }
     if (kernel->kind == FBL_KERNEL_CONTRACTION) {
-        fbl_text_printf(text, "  contraction %s", fbl_contraction_kind_names[kernel->contraction.kind]);
+        fbl_text_printf(text, "  contraction %s %s", fbl_contraction_kind_names[kernel->contraction.kind], fbl_conv_algorithm_names[kernel->contraction.algorithm]);
         for (int i = 0; i < FBL_CONTRACTION_FIELDS; i++) {
             int64_t value;
             memcpy(&value, (const char *)&kernel->contraction + fbl_contraction_fields[i].offset, sizeof value);

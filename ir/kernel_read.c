@@ -290,6 +290,8 @@ static FblStatus read_contraction(KernelReader *k) {
     int choice;
     FBL_TRY(fbl_reader_choice(k->r, fbl_contraction_kind_names, 4, "a kind of contraction", &choice));
     k->kernel->contraction.kind = (FblContractionKind)choice;
+    FBL_TRY(fbl_reader_choice(k->r, fbl_conv_algorithm_names, 3, "an algorithm", &choice));
+    k->kernel->contraction.algorithm = (FblConvAlgorithm)choice;
     for (int i = 0; i < FBL_CONTRACTION_FIELDS; i++) {
         int64_t value;
         FBL_TRY(bounded(k->r, 0, INT32_MAX, &value));

@@ -12,6 +12,7 @@
 
 extern const char *const fbl_kernel_kind_names[3];
 extern const char *const fbl_contraction_kind_names[4];
+extern const char *const fbl_conv_algorithm_names[3];
 
 // The extents of a contraction in textual order.
 #define FBL_CONTRACTION_FIELDS 21

@@ -209,6 +209,10 @@ static FblStatus check_body(Check *c, const FblKBody *body, bool operand) {
     return check_stores(c, body->stores, body->store_count);
 }
 
+bool fbl_contraction_has_winograd(const FblContraction *k) {
+    return k->kind != FBL_MATMUL && k->kh == 3 && k->kw == 3 && k->stride_h == 1 && k->stride_w == 1 && k->dilation_h == 1 && k->dilation_w == 1 && k->groups == 1;
+}
+
 static FblStatus check_contraction(Check *c) {
     const FblContraction *k = &c->kernel->contraction;
     int32_t loops = k->kind == FBL_MATMUL ? 3 : 4;
@@ -218,6 +222,9 @@ static FblStatus check_contraction(Check *c) {
                                                k->c % k->groups == 0 && k->o % k->groups == 0;
     if (!extents) {
         return bad(c, "a contraction of wrong extents", (int32_t)k->kind);
+    }
+    if (k->algorithm > FBL_CONV_WINOGRAD4 || (k->algorithm != FBL_CONV_DIRECT && !fbl_contraction_has_winograd(k))) {
+        return bad(c, "an algorithm that does not exist for the contraction", (int32_t)k->algorithm);
     }
     for (int i = 0; i < 3; i++) {
         const FblKBody *body = i < 2 ? &c->kernel->operands[i] : &c->kernel->epilogue;

@@ -412,95 +412,17 @@ static void emit_row(Conv *v, int64_t k, LLVMValueRef y, LLVMValueRef vector, LL
     }
 }
 
-static void set_result(Conv *v, FblBodyEval *eval, LLVMValueRef out, int64_t out_step, LLVMValueRef y, LLVMValueRef x, int64_t x_step) {
-    FblEmit *e = v->e;
-    fbl_body_loop(eval, 0, v->n, 0, 1);
-    int64_t align = out_step ? e->width : 1;
-    if (v->fold_m) {
-        fbl_body_loop(eval, 1, fbl_emit_sum(e, fbl_emit_scaled(e, y, v->cols.out), x), x_step, 1);
-        fbl_body_loop(eval, 2, out, out_step, align);
-        return;
-    }
-    fbl_body_loop(eval, 1, out, out_step, align);
-    fbl_body_loop(eval, 2, y, 0, 1);
-    fbl_body_loop(eval, 3, x, x_step, 1);
-}
-
-// The epilogue over one row of one vector of output channels, of which `channels` exist.
-static void emit_result_row(Conv *v, FblBodyEval *eval, LLVMValueRef acc, LLVMValueRef vector, LLVMValueRef y, int64_t channels) {
-    FblEmit *e = v->e;
-    LLVMValueRef out = fbl_emit_scaled(e, vector, e->width);
-    LLVMValueRef limit = fbl_emit_i64(e, v->cols.out);
-    bool ragged = v->fold_m && v->fold_m % v->cols.out != 0;
-    if (ragged) {
-        limit = fbl_emit_smaller(e, limit, LLVMBuildSub(e->b, fbl_emit_i64(e, v->fold_m), fbl_emit_scaled(e, y, v->cols.out), ""));
-    }
-    FblCarryLoop x, o;
-    if (!fbl_body_along(e->kernel, eval->body, v->fold_m ? 1 : 3, v->fold_m ? 2 : 1)) {
-        fbl_carry_begin(e, &x, fbl_emit_i64(e, 0), limit, 1, NULL, 0);
-        set_result(v, eval, out, 1, y, x.index, 0);
-        LLVMValueRef sum = fbl_emit_load_floats(e, fbl_emit_floats(e, acc, fbl_emit_scaled(e, x.index, e->width)), e->width);
-        fbl_body_store(eval, channels < e->width ? fbl_emit_mask(e, e->width, channels) : NULL, sum);
-        fbl_carry_end(e, &x, NULL);
-        return;
-    }
-    // Memory lies along the columns: vectors along them, picked from the accumulated ones.
-    int64_t full = ragged ? 0 : v->cols.out / e->width * e->width;
-    fbl_carry_begin(e, &o, fbl_emit_i64(e, 0), fbl_emit_i64(e, channels), 1, NULL, 0);
-    for (int tail = 0; tail < 2; tail++) {
-        int64_t begin = tail ? full : 0, end = tail ? v->cols.out : full;
-        if (begin == end) {
-            continue;
-        }
-        fbl_carry_begin(e, &x, fbl_emit_i64(e, begin), tail ? limit : fbl_emit_i64(e, end), e->width, NULL, 0);
-        LLVMValueRef mask = NULL;
-        if (tail) {
-            LLVMValueRef left = LLVMBuildTrunc(e->b, LLVMBuildSub(e->b, limit, x.index, ""), e->i32, "");
-            mask = LLVMBuildICmp(e->b, LLVMIntSLT, fbl_emit_lanes(e, e->width), fbl_emit_splat(e, left, e->width), "");
-        }
-        LLVMValueRef base = fbl_emit_floats(e, acc, fbl_emit_sum(e, fbl_emit_scaled(e, x.index, e->width), o.index));
-        LLVMValueRef sum = fbl_emit_f32(e, 0, e->width);
-        for (int i = 0; i < e->width; i++) { // the buffer has room for a whole vector past the row
-            LLVMValueRef one = fbl_emit_load_floats(e, fbl_emit_floats_at(e, base, (int64_t)i * e->width), 1);
-            sum = LLVMBuildInsertElement(e->b, sum, one, fbl_emit_i32(e, i), "");
-        }
-        set_result(v, eval, fbl_emit_sum(e, out, o.index), 0, y, x.index, 1);
-        fbl_body_store(eval, mask, sum);
-        fbl_carry_end(e, &x, NULL);
-    }
-    fbl_carry_end(e, &o, NULL);
-}
-
 // The epilogue over rows [from, to) of k vectors.
 static void emit_results(Conv *v, int64_t k, LLVMValueRef from, LLVMValueRef to, LLVMValueRef vector) {
     FblEmit *e = v->e;
-    FblBodyEval eval;
-    fbl_body_open(&eval, e, &e->kernel->epilogue);
-    FblCarryLoop j, y;
+    FblResult result = {.e = e, .n = v->n, .columns = v->cols.out, .fold_m = v->fold_m, .tail = v->out_group % e->width, .vectors = v->all_vectors};
+    fbl_result_open(&result);
+    FblCarryLoop j;
     fbl_carry_begin(e, &j, fbl_emit_i64(e, 0), fbl_emit_i64(e, k), 1, NULL, 0);
-    LLVMValueRef one = fbl_emit_sum(e, vector, j.index);
     LLVMValueRef plane = fbl_emit_floats(e, v->acc, fbl_emit_scaled(e, j.index, v->acc_rows * v->cols.out * e->width));
-    fbl_carry_begin(e, &y, from, to, 1, NULL, 0);
-    LLVMValueRef row = v->chunks == 1 ? plane : fbl_emit_floats(e, plane, fbl_emit_scaled(e, LLVMBuildSub(e->b, y.index, v->y0, ""), v->cols.out * e->width));
-    int64_t tail = v->out_group % e->width;
-    if (tail == 0) {
-        emit_result_row(v, &eval, row, one, y.index, e->width);
-    } else {
-        LLVMBasicBlockRef full = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "full");
-        LLVMBasicBlockRef part = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "part");
-        LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "stored");
-        LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, one, fbl_emit_i64(e, v->all_vectors - 1), ""), part, full);
-        LLVMPositionBuilderAtEnd(e->b, full);
-        emit_result_row(v, &eval, row, one, y.index, e->width);
-        LLVMBuildBr(e->b, done);
-        LLVMPositionBuilderAtEnd(e->b, part);
-        emit_result_row(v, &eval, row, one, y.index, tail);
-        LLVMBuildBr(e->b, done);
-        LLVMPositionBuilderAtEnd(e->b, done);
-    }
-    fbl_carry_end(e, &y, NULL);
+    fbl_result_rows(&result, plane, v->cols.out * e->width, fbl_emit_sum(e, vector, j.index), from, to);
     fbl_carry_end(e, &j, NULL);
-    fbl_body_close(&eval);
+    fbl_result_close(&result);
 }
 
 // All rows of the strip for k vectors of output channels from `vector` of the group.

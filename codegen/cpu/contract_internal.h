@@ -79,7 +79,30 @@ typedef struct FblImage {
 // Packs `rows` rows (a constant) into `to`, the first being source row `first` (i64, may be outside: zeros).
 void fbl_pack_rows(FblEmit *e, const FblImage *image, LLVMValueRef to, LLVMValueRef n, LLVMValueRef first, int64_t rows);
 
+// The epilogue applied to accumulated rows, [column][lane] for one vector of output channels. A buffer of rows needs room
+// for a further width * width floats past its end, which may be read.
+typedef struct FblResult {
+    FblEmit *e;
+    LLVMValueRef n;   // the image or matrix, i64
+    int64_t columns;  // of a row
+    int64_t fold_m;   // as in FblImage
+    int64_t tail;     // channels of the last vector when it is not full, else 0
+    int64_t vectors;  // of output channels, in all
+    FblBodyEval eval; // set by open
+} FblResult;
+void fbl_result_open(FblResult *result);
+void fbl_result_close(FblResult *result);
+// Rows [from, to) (i64, at least one) of output-channel vector `vector`; row `from` is at `acc`.
+void fbl_result_rows(FblResult *result, LLVMValueRef acc, int64_t row_floats, LLVMValueRef vector, LLVMValueRef from, LLVMValueRef to);
+
 bool fbl_emit_conv(FblEmit *e);        // FORWARD, DATA_GRAD, MATMUL
 bool fbl_emit_weight_grad(FblEmit *e); // WEIGHT_GRAD
+// Phase 1 of a weight gradient: an item is a vector of output channels and an input channel; it adds the `chunks` partial
+// sums of the workspace, each [output-channel vector][kh][kw][input channel][lane], in order and runs the epilogue.
+void fbl_emit_weight_totals(FblEmit *e, int64_t chunks);
+
+// The Winograd forms, for the contraction's algorithm.
+bool fbl_emit_winograd_conv(FblEmit *e);
+bool fbl_emit_winograd_weight_grad(FblEmit *e);
 
 #endif

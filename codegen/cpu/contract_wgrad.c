@@ -192,64 +192,6 @@ static void emit_chunks(WeightGrad *v) {
     LLVMBuildRetVoid(e->b);
 }
 
-// Sums the chunks of one (vector, input channel) for all taps and stores.
-static void emit_total(WeightGrad *v, FblBodyEval *eval, LLVMValueRef vector, LLVMValueRef channel, LLVMValueRef mask) {
-    FblEmit *e = v->e;
-    const FblContraction *c = v->c;
-    FblCarryLoop i, j, chunk;
-    fbl_body_loop(eval, 0, fbl_emit_scaled(e, vector, e->width), 1, e->width);
-    fbl_body_loop(eval, 1, channel, 0, 1);
-    fbl_carry_begin(e, &i, fbl_emit_i64(e, 0), fbl_emit_i64(e, c->kh), 1, NULL, 0);
-    fbl_carry_begin(e, &j, fbl_emit_i64(e, 0), fbl_emit_i64(e, c->kw), 1, NULL, 0);
-    LLVMValueRef tap = fbl_emit_sum(e, fbl_emit_scaled(e, i.index, c->kw), j.index);
-    LLVMValueRef at = fbl_emit_sum(e, fbl_emit_scaled(e, vector, v->vector_floats),
-                                   fbl_emit_scaled(e, fbl_emit_sum(e, fbl_emit_scaled(e, tap, v->in_group), channel), e->width));
-    LLVMValueRef base = fbl_emit_floats(e, e->workspace, at);
-    LLVMValueRef sum = fbl_emit_load_floats(e, base, e->width);
-    if (v->chunks > 1) {
-        fbl_carry_begin(e, &chunk, fbl_emit_i64(e, 1), fbl_emit_i64(e, v->chunks), 1, &sum, 1);
-        LLVMValueRef part = fbl_emit_load_floats(e, fbl_emit_floats(e, base, fbl_emit_scaled(e, chunk.index, v->chunk_floats)), e->width);
-        sum = LLVMBuildFAdd(e->b, sum, part, "");
-        fbl_carry_end(e, &chunk, &sum);
-    }
-    fbl_body_loop(eval, 2, i.index, 0, 1);
-    fbl_body_loop(eval, 3, j.index, 0, 1);
-    fbl_body_store(eval, mask, sum);
-    fbl_carry_end(e, &j, NULL);
-    fbl_carry_end(e, &i, NULL);
-}
-
-static void emit_totals(WeightGrad *v) {
-    FblEmit *e = v->e;
-    char name[112];
-    snprintf(name, sizeof name, "%s_1", e->code->symbol);
-    fbl_emit_function(e, name);
-    FblBodyEval eval;
-    fbl_body_open(&eval, e, &e->kernel->epilogue);
-    FblLoopState items = fbl_emit_loop_begin(e, e->begin, e->end, 1);
-    LLVMValueRef channel = LLVMBuildURem(e->b, items.index, fbl_emit_i64(e, v->in_group), "");
-    LLVMValueRef vector = LLVMBuildUDiv(e->b, items.index, fbl_emit_i64(e, v->in_group), "");
-    int64_t tail = v->out_group % e->width;
-    if (tail == 0) {
-        emit_total(v, &eval, vector, channel, NULL);
-    } else {
-        LLVMBasicBlockRef full = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "full");
-        LLVMBasicBlockRef part = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "part");
-        LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "stored");
-        LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, vector, fbl_emit_i64(e, v->all_vectors - 1), ""), part, full);
-        LLVMPositionBuilderAtEnd(e->b, full);
-        emit_total(v, &eval, vector, channel, NULL);
-        LLVMBuildBr(e->b, done);
-        LLVMPositionBuilderAtEnd(e->b, part);
-        emit_total(v, &eval, vector, channel, fbl_emit_mask(e, e->width, tail));
-        LLVMBuildBr(e->b, done);
-        LLVMPositionBuilderAtEnd(e->b, done);
-    }
-    fbl_emit_loop_end(e, &items);
-    LLVMBuildRetVoid(e->b);
-    fbl_body_close(&eval);
-}
-
 bool fbl_emit_weight_grad(FblEmit *e) {
     WeightGrad v;
     if (!init(&v, e)) {
@@ -262,6 +204,6 @@ bool fbl_emit_weight_grad(FblEmit *e) {
     code->workspace_bytes = v.chunks * v.chunk_floats * 4;
     code->scratch_bytes = v.images * (v.x_floats + v.g_floats) * 4;
     emit_chunks(&v);
-    emit_totals(&v);
+    fbl_emit_weight_totals(e, v.chunks);
     return true;
 }

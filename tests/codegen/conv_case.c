@@ -1,0 +1,175 @@
+#include "conv_case.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t place(const Tensor *t, int64_t n, int64_t c, int64_t h, int64_t w) {
+    if (t->block == 0) {
+        return (size_t)(((n * t->c + c) * t->h + h) * t->w + w);
+    }
+    return (size_t)((((n * (t->c / t->block) + c / t->block) * t->h + h) * t->w + w) * t->block + c % t->block);
+}
+
+Tensor tensor(int block, int64_t n, int64_t c, int64_t h, int64_t w, uint64_t *seed) {
+    Tensor t = {n, c, h, w, block, NULL};
+    size_t count = (size_t)(n * c * h * w);
+    t.data = malloc((count + 16) * sizeof(float));
+    for (size_t i = 0; i < count; i++) {
+        t.data[i] = random_real(seed);
+    }
+    for (size_t i = count; i < count + 16; i++) {
+        t.data[i] = 12345.0f; // sentinel
+    }
+    return t;
+}
+
+void check_sentinel(const Tensor *t) {
+    size_t count = (size_t)(t->n * t->c * t->h * t->w);
+    for (size_t i = count; i < count + 16; i++) {
+        assert_true(t->data[i] == 12345.0f);
+    }
+}
+
+static double fused_value(const Tensor *t, const Tensor *scale, const Tensor *shift, bool fused, int64_t n, int64_t c, int64_t h, int64_t w) {
+    float x = t->data[place(t, n, c, h, w)];
+    if (!fused) {
+        return x;
+    }
+    double y = (double)x * scale->data[c] + shift->data[c];
+    return y > 0 ? y : 0;
+}
+
+// Adds x[n, c, ih, iw] * weight[o, ci, i, j] for all terms: calls `visit` with the three indices.
+typedef struct Sums {
+    double *sum, *size;
+} Sums;
+
+static void reference(const Case *k, int64_t oh, int64_t ow, const Tensor *a, const Tensor *b, const Tensor *scale, const Tensor *shift,
+                      const Tensor *result, Sums *s) {
+    int64_t cg = k->c / k->groups, og = k->o / k->groups;
+    for (int64_t n = 0; n < k->n; n++) {
+        for (int64_t o = 0; o < k->o; o++) {
+            for (int64_t y = 0; y < oh; y++) {
+                for (int64_t x = 0; x < ow; x++) {
+                    for (int64_t ci = 0; ci < cg; ci++) {
+                        for (int64_t i = 0; i < k->kh; i++) {
+                            for (int64_t j = 0; j < k->kw; j++) {
+                                int64_t ih = y * k->sh - k->ph + i * k->dh, iw = x * k->sw - k->pw + j * k->dw, c = o / og * cg + ci;
+                                if (ih < 0 || ih >= k->h || iw < 0 || iw >= k->w) {
+                                    continue;
+                                }
+                                double p;
+                                size_t at;
+                                if (k->kind == FBL_CONV_FORWARD) {
+                                    p = fused_value(a, scale, shift, k->fused, n, c, ih, iw) * b->data[place(b, o, ci, i, j)];
+                                    at = place(result, n, o, y, x);
+                                } else if (k->kind == FBL_CONV_DATA_GRAD) {
+                                    p = fused_value(a, scale, shift, k->fused, n, o, y, x) * b->data[place(b, o, ci, i, j)];
+                                    at = place(result, n, c, ih, iw);
+                                } else {
+                                    p = fused_value(a, scale, shift, k->fused, n, c, ih, iw) * b->data[place(b, n, o, y, x)];
+                                    at = place(result, o, ci, i, j);
+                                }
+                                s->sum[at] += p;
+                                s->size[at] += fabs(p);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+void run_case(const FblCpuTarget *target, const Case *k, int phases) {
+    int64_t oh = (k->h + 2 * k->ph - (k->kh - 1) * k->dh - 1) / k->sh + 1, ow = (k->w + 2 * k->pw - (k->kw - 1) * k->dw - 1) / k->sw + 1;
+    int64_t cg = k->c / k->groups;
+    uint64_t seed = (uint64_t)(k->kind * 1000 + k->c * 100 + k->o + k->h);
+    bool forward = k->kind == FBL_CONV_FORWARD, data = k->kind == FBL_CONV_DATA_GRAD;
+    Tensor x = tensor(k->block, k->n, k->c, k->h, k->w, &seed), y = tensor(k->block, k->n, k->o, oh, ow, &seed);
+    Tensor weight = tensor(0, k->o, cg, k->kh, k->kw, &seed);
+    Tensor *operands[2] = {data ? &y : &x, forward || data ? &weight : &y};
+    Tensor *result = forward ? &y : data ? &x : &weight;
+    Tensor scale = tensor(0, 1, operands[0]->c, 1, 1, &seed), shift = tensor(0, 1, operands[0]->c, 1, 1, &seed);
+    Tensor residual = tensor(result->block, result->n, result->c, result->h, result->w, &seed);
+
+    static Build b;
+    FblContraction contraction = {.kind = k->kind, .algorithm = k->algorithm, .n = k->n, .c = k->c, .h = k->h, .w = k->w, .o = k->o, .oh = oh, .ow = ow, .kh = k->kh, .kw = k->kw,
+                                            .stride_h = k->sh, .stride_w = k->sw, .pad_h = k->ph, .pad_w = k->pw,
+                                            .dilation_h = k->dh, .dilation_w = k->dw, .groups = k->groups};
+    build_conv(&b, &contraction, k->block, k->fused);
+    Loaded loaded;
+    loaded_open(&loaded, target, &b.kernel);
+    if (phases) {
+        assert_int_equal(loaded.code.phases, phases);
+    }
+    size_t count = (size_t)(result->n * result->c * result->h * result->w);
+    float *first = malloc((count + 1) * sizeof *first);
+    void *pointers[6] = {operands[0]->data, operands[1]->data, result->data, scale.data, shift.data, residual.data};
+    for (int parts = 1; parts <= 3; parts += 2) {
+        for (size_t i = 0; i < count; i++) {
+            result->data[i] = NAN;
+        }
+        loaded_run(&loaded, pointers, parts);
+        if (parts == 1) {
+            memcpy(first, result->data, count * sizeof *first);
+        } else {
+            assert_memory_equal(first, result->data, count * sizeof *first);
+        }
+    }
+    Sums sums = {calloc(count + 1, sizeof(double)), calloc(count + 1, sizeof(double))};
+    reference(k, oh, ow, operands[0], operands[1], &scale, &shift, result, &sums);
+    double largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        largest = sums.size[i] > largest ? sums.size[i] : largest;
+    }
+    for (size_t i = 0; i < count; i++) {
+        double want = sums.sum[i];
+        if (k->fused) {
+            want += residual.data[i];
+            want = want > 0 ? want : 0;
+        }
+        // Each of the products is rounded once, and so are the partial sums, which are smaller than the sum of sizes. The
+        // Winograd forms mix all of a tile before they cancel it again, so that their error goes with the largest sums
+        // around, and their maps enlarge it: measured over all cases of the test by up to 1.1e-7 (tiles of 2) and 1.0e-6
+        // (tiles of 4) of the largest sum of sizes.
+        double tolerance = k->algorithm == FBL_CONV_DIRECT ? 2e-6 * (sums.size[i] + 1) : (k->algorithm == FBL_CONV_WINOGRAD2 ? 1e-6 : 5e-6) * (largest + 1);
+        static double worst[3]; double ratio=fabs(result->data[i]-want)/(largest+1); if (ratio>worst[k->algorithm]) {worst[k->algorithm]=ratio; fprintf(stderr,"worst %d %g\n",k->algorithm,ratio);}
+        if (!(fabs(result->data[i] - want) <= tolerance)) {
+            fprintf(stderr, "kind %d algorithm %d n %d c %d h %d w %d o %d k %dx%d s %d,%d p %d,%d d %d,%d groups %d block %d fused %d: element %zu is %.9g, not %.9g\n", k->kind, k->algorithm,
+                    (int)k->n, (int)k->c, (int)k->h, (int)k->w, (int)k->o, (int)k->kh, (int)k->kw, (int)k->sh, (int)k->sw, (int)k->ph, (int)k->pw,
+                    (int)k->dh, (int)k->dw, (int)k->groups, k->block, k->fused, i, (double)result->data[i], want);
+            fail();
+        }
+    }
+    check_sentinel(result);
+    loaded_close(&loaded);
+    free(first);
+    free(sums.sum);
+    free(sums.size);
+    Tensor *all[] = {&x, &y, &weight, &scale, &shift, &residual};
+    for (size_t i = 0; i < 6; i++) {
+        free(all[i]->data);
+    }
+}
+
+FblCpuTarget *open_target(FblContext *ctx, int32_t bytes) {
+    FblCpuOptions options = {.vector_bytes = bytes, .opt_level = 2};
+    FblCpuTarget *target = NULL;
+    assert_int_equal(fbl_cpu_target_create(ctx, &options, &target), FBL_OK);
+    return target;
+}
+
+int32_t widest(FblContext *ctx) {
+    FblCpuTarget *target = open_target(ctx, 0);
+    int32_t bytes = fbl_cpu_target_vector_bytes(target);
+    fbl_cpu_target_destroy(target);
+    return bytes;
+}

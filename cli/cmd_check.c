@@ -73,7 +73,7 @@ static FblStatus measure(FblCli *cli, FblModule *module, FblFacts *facts) {
     }
     FblCpuTarget *target;
     FBL_TRY(fbl_cpu_target_create(cli->ctx, &(FblCpuOptions){.vector_bytes = (int32_t)cli->passes.vector_bytes, .opt_level = 2}, &target));
-    FblLowerOptions options = {.vector_bytes = fbl_cpu_target_vector_bytes(target), .fuse = cli->passes.fuse, .block_layouts = cli->passes.block_layouts,
+    FblLowerOptions options = {.vector_bytes = fbl_cpu_target_vector_bytes(target), .fuse = cli->passes.fuse, .block_layouts = cli->passes.block_layouts, .conv = cli->passes.conv,
                                .with_train = true, .with_eval = module->eval != NULL, .with_optimizer = module->optimizer != NULL};
     FblPlan *plan;
     FblStatus status = fbl_manager_lower(manager, module, &options, &plan);

@@ -55,6 +55,7 @@ FblLowerOptions fbl_driver_lower_options(FblDriver *driver) {
     return (FblLowerOptions){.vector_bytes = fbl_cpu_target_vector_bytes(driver->target),
                              .fuse = driver->passes.fuse,
                              .block_layouts = driver->passes.block_layouts,
+                             .conv = driver->passes.conv,
                              .with_train = true,
                              .with_eval = true,
                              .with_optimizer = true};

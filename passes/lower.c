@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "passes/algorithm.h"
 #include "passes/lower_internal.h"
 
 #define ALIGNMENT 64
@@ -447,6 +448,7 @@ static FblStatus finish_builder(Builder *b, FblPlan **out_plan) {
 
 FblStatus fbl_lower_module(FblModule *module, const FblLowerOptions *options, FblPlan **out_plan) {
     Builder b;
+    FBL_TRY(fbl_conv_check_setting(module->ctx, options->conv));
     start_builder(&b, module->ctx, module, options);
     size_t groups = module->recipe.group_count;
     int64_t *starts = FBL_NEW_ARRAY(b.arena, int64_t, groups + 1), *ends = FBL_NEW_ARRAY(b.arena, int64_t, groups + 1);
@@ -471,6 +473,7 @@ FblStatus fbl_lower_module(FblModule *module, const FblLowerOptions *options, Fb
 
 FblStatus fbl_lower_graph(const FblGraph *graph, const FblLowerOptions *options, FblPlan **out_plan) {
     Builder b;
+    FBL_TRY(fbl_conv_check_setting(graph->ctx, options->conv));
     start_builder(&b, graph->ctx, NULL, options);
     FBL_TRY(lower_function(&b, graph));
     return finish_builder(&b, out_plan);

@@ -24,6 +24,7 @@ typedef struct FblLowerOptions {
     int32_t vector_bytes; // of the target: 64, 32 or 16
     bool fuse;            // false: one kernel a node (for tests that isolate ops)
     bool block_layouts;   // false: every tensor row-major in its type's axis order
+    const char *conv;     // how convolutions are computed, see passes/algorithm.h; NULL: auto
     bool with_train, with_eval, with_optimizer;
     FblLowerReport *report; // NULL, or where fusion notes are added
 } FblLowerOptions;

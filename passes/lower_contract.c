@@ -1,6 +1,7 @@
 // Convolutions as contraction kernels with their operands and result as bodies; library kernels.
 #include <string.h>
 
+#include "passes/algorithm.h"
 #include "passes/lower_internal.h"
 
 static int64_t extent_of(const FblType *type, FblName axis) { return type->axes[fbl_type_find(type, axis)].extent; }
@@ -61,7 +62,6 @@ static void fill_extents(const FblGraph *graph, const FblNode *node, FblContract
     c->dilation_h = node->attr.i[FBL_CONV_DILATION_H];
     c->dilation_w = node->attr.i[FBL_CONV_DILATION_W];
     c->groups = node->attr.i[FBL_CONV_GROUPS];
-    c->chunks = c->kind == FBL_CONV_WEIGHT_GRAD ? (c->n < 16 ? c->n : 16) : 0;
 }
 
 FblStatus fbl_lower_contraction(FblLower *lower, int32_t number) {
@@ -72,6 +72,7 @@ FblStatus fbl_lower_contraction(FblLower *lower, int32_t number) {
     kernel->kind = FBL_KERNEL_CONTRACTION;
     kernel->vector_loop = -1;
     fill_extents(graph, node, &kernel->contraction);
+    fbl_conv_choose(&kernel->contraction, lower->options->conv, lower->lanes);
     bool weight_grad = node->op == FBL_OP_CONV2D_WEIGHT_GRAD;
     const FblName *quad = node->attr.names;
 

@@ -42,6 +42,7 @@ ask run "$out/short.fblx" --quiet
 
 # Options and settings.
 ask check $tiny --fuse=perhaps
+ask compile $tiny --conv=fast -o "$out/a.fblx"
 ask compile $tiny --vector-bytes=24 -o "$out/a.fblx"
 ask bench $tiny --precision bf32
 ask run models/losses.fbl --quiet

@@ -1,6 +1,6 @@
 // Nominal GFLOP/s (those of the direct form) of the generated convolutions at the shapes of ResNet-32 on CIFAR and of
 // ResNet-50, direct and Winograd, and their share of the machine's multiply-add peak measured in the same program. One
-// thread: CPU time; two: wall time; medians. Usage: conv_bench [batch [vector bytes [c h]]]: only shapes of c and h, 0: any
+// thread: CPU time; two: wall time; the best of 41 runs. Usage: conv_bench [batch [vector bytes [c h]]]: only shapes of c and h, 0: any
 #include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,17 +55,6 @@ static void run_items(void *arg, int64_t begin, int64_t end, int thread) {
     phase->fn(&phase->args[thread], begin, end);
 }
 
-static double median(double *times, int count) {
-    for (int i = 1; i < count; i++) {
-        for (int k = i; k > 0 && times[k] < times[k - 1]; k--) {
-            double t = times[k];
-            times[k] = times[k - 1];
-            times[k - 1] = t;
-        }
-    }
-    return times[count / 2];
-}
-
 static double cpu_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
@@ -82,7 +71,7 @@ static double time_kernel(Loaded *loaded, void *const *buffers, FblPool *pool) {
         void *scratch = aligned_alloc(64, (size_t)(loaded->code.scratch_bytes / 64 * 64 + 64));
         phase.args[t] = (FblKernelArgs){.buffers = all, .scratch = scratch, .kernel = loaded->kernel};
     }
-    double times[41];
+    double best = 1e9;
     for (int r = -3; r < 41; r++) {
         double start = threads == 1 ? cpu_now() : now();
         for (int32_t p = 0; p < loaded->code.phases; p++) {
@@ -90,14 +79,15 @@ static double time_kernel(Loaded *loaded, void *const *buffers, FblPool *pool) {
             fbl_pool_run(pool, run_items, &phase, loaded->code.items[p]);
         }
         if (r >= 0) {
-            times[r] = (threads == 1 ? cpu_now() : now()) - start;
+            double time = (threads == 1 ? cpu_now() : now()) - start;
+            best = time < best ? time : best;
         }
     }
     free(all[loaded->kernel->buffer_count]);
     for (int t = 0; t < threads; t++) {
         free(phase.args[t].scratch);
     }
-    return median(times, 41);
+    return best;
 }
 
 static void time_form(const FblCpuTarget *target, const FblContraction *c, int block, const char *kind, const char *form, FblPool *const *pools, const double *peak) {

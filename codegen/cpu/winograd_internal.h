@@ -4,8 +4,8 @@
 // (output), applied to rows and columns:
 //   forward, data gradient   y  = A' ((G w G') * (B' x B)) A     the products summed over input channels
 //   weight gradient          dw = G' ((B' x B) * (A dy A')) G    the products summed over tiles: the adjoint of the above
-// The maps are those of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", for the points 0, 1, -1
-// (m 2) and 0, 1, -1, 2, -2 (m 4), written so that shared terms are computed once.
+// The maps are those of Toom and Cook as used by Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", for
+// the points 0, 1, -1 (m 2) and 0, 3/4, -3/4, 3/2, -3/2 (m 4), written so that shared terms are computed once.
 // Ownership: everything lives for one emission. Threads: as FblEmit.
 #ifndef FBL_CODEGEN_CPU_WINOGRAD_INTERNAL_H
 #define FBL_CODEGEN_CPU_WINOGRAD_INTERNAL_H

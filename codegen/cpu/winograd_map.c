@@ -3,6 +3,17 @@
 
 #include "codegen/cpu/winograd_internal.h"
 
+// The points of the tiles of 4 are 0, A, -A, B, -B and infinity. With M(x) = x (x^2 - A^2) (x^2 - B^2), row p of B' holds the
+// coefficients of M(x) / (x - p) (of M itself for infinity), row p of G is (1, p, p^2) / M'(p), column p of A' is (1, p, p^2, p^3).
+// A and B trade the sizes of these numbers against each other: these two round five times less than the usual 1 and 2
+// (docs/numerics.md), and their powers are exact.
+#define A 0.75
+#define B 1.5
+#define A2 (A * A)
+#define B2 (B * B)
+#define NORM_A (2 * A2 * (A2 - B2)) // M'(A) = M'(-A)
+#define NORM_B (2 * B2 * (B2 - A2))
+
 // Results that share terms are computed together: at most two at a time, so that two rows of a tile, and not all of it,
 // are in registers. -1 ends a group early.
 typedef struct Group {
@@ -98,43 +109,37 @@ static void map_small(Line *l, FblWinogradMap map, int group, LLVMValueRef *out)
 
 static void map_input(Line *l, int group, LLVMValueRef *out) {
     if (group == 0) {
-        out[0] = scaled_plus(l, 4, at(l, 0), scaled_plus(l, -5, at(l, 2), at(l, 4)));
-        out[5] = scaled_plus(l, 4, at(l, 1), scaled_plus(l, -5, at(l, 3), at(l, 5)));
-    } else if (group == 1) {
-        LLVMValueRef even = scaled_plus(l, -4, at(l, 2), at(l, 4)), odd = scaled_plus(l, -4, at(l, 1), at(l, 3));
-        out[1] = plus(l, even, odd);
-        out[2] = minus(l, even, odd);
-    } else {
-        LLVMValueRef even = minus(l, at(l, 4), at(l, 2)), odd = minus(l, at(l, 3), at(l, 1));
-        out[3] = scaled_plus(l, 2, odd, even);
-        out[4] = scaled_plus(l, -2, odd, even);
+        out[0] = scaled_plus(l, A2 * B2, at(l, 0), scaled_plus(l, -(A2 + B2), at(l, 2), at(l, 4)));
+        out[5] = scaled_plus(l, A2 * B2, at(l, 1), scaled_plus(l, -(A2 + B2), at(l, 3), at(l, 5)));
+        return;
     }
+    double own = group == 1 ? A : B, other = group == 1 ? B2 : A2;
+    LLVMValueRef even = scaled_plus(l, -other, at(l, 2), at(l, 4)), odd = scaled_plus(l, -other, at(l, 1), at(l, 3));
+    out[2 * group - 1] = scaled_plus(l, own, odd, even);
+    out[2 * group] = scaled_plus(l, -own, odd, even);
 }
 
 static void map_weight(Line *l, int group, LLVMValueRef *out) {
     if (group == 0) {
-        out[0] = scaled(l, 0.25, at(l, 0));
+        out[0] = scaled(l, 1 / (A2 * B2), at(l, 0));
         out[5] = at(l, 2);
-    } else if (group == 1) {
-        LLVMValueRef even = scaled(l, -1.0 / 6, plus(l, at(l, 0), at(l, 2)));
-        out[1] = scaled_plus(l, -1.0 / 6, at(l, 1), even);
-        out[2] = scaled_plus(l, 1.0 / 6, at(l, 1), even);
-    } else {
-        LLVMValueRef even = scaled_plus(l, 1.0 / 24, at(l, 0), scaled(l, 1.0 / 6, at(l, 2)));
-        out[3] = scaled_plus(l, 1.0 / 12, at(l, 1), even);
-        out[4] = scaled_plus(l, -1.0 / 12, at(l, 1), even);
+        return;
     }
+    double own = group == 1 ? A : B, norm = group == 1 ? NORM_A : NORM_B;
+    LLVMValueRef even = scaled_plus(l, own * own / norm, at(l, 2), scaled(l, 1 / norm, at(l, 0)));
+    out[2 * group - 1] = scaled_plus(l, own / norm, at(l, 1), even);
+    out[2 * group] = scaled_plus(l, -own / norm, at(l, 1), even);
 }
 
 static void map_output(Line *l, int group, LLVMValueRef *out) {
     if (group == 0) {
         LLVMValueRef near = plus(l, at(l, 1), at(l, 2)), far = plus(l, at(l, 3), at(l, 4));
         out[0] = plus(l, at(l, 0), plus(l, near, far));
-        out[2] = scaled_plus(l, 4, far, near);
+        out[2] = scaled_plus(l, B2, far, scaled(l, A2, near));
     } else {
         LLVMValueRef near = minus(l, at(l, 1), at(l, 2)), far = minus(l, at(l, 3), at(l, 4));
-        out[1] = scaled_plus(l, 2, far, near);
-        out[3] = plus(l, scaled_plus(l, 8, far, near), at(l, 5));
+        out[1] = scaled_plus(l, B, far, scaled(l, A, near));
+        out[3] = scaled_plus(l, A2 * A, near, scaled_plus(l, B2 * B, far, at(l, 5)));
     }
 }
 
@@ -142,25 +147,22 @@ static void map_gradient(Line *l, int group, LLVMValueRef *out) {
     if (group == 0) {
         out[0] = at(l, 0);
         out[5] = at(l, 3);
-    } else if (group == 1) {
-        LLVMValueRef even = plus(l, at(l, 0), at(l, 2)), odd = plus(l, at(l, 1), at(l, 3));
-        out[1] = plus(l, even, odd);
-        out[2] = minus(l, even, odd);
-    } else {
-        LLVMValueRef even = scaled_plus(l, 4, at(l, 2), at(l, 0)), odd = scaled_plus(l, 4, at(l, 3), at(l, 1));
-        out[3] = scaled_plus(l, 2, odd, even);
-        out[4] = scaled_plus(l, -2, odd, even);
+        return;
     }
+    double own = group == 1 ? A : B;
+    LLVMValueRef even = scaled_plus(l, own * own, at(l, 2), at(l, 0)), odd = scaled_plus(l, own * own, at(l, 3), at(l, 1));
+    out[2 * group - 1] = scaled_plus(l, own, odd, even);
+    out[2 * group] = scaled_plus(l, -own, odd, even);
 }
 
 static void map_sums(Line *l, int group, LLVMValueRef *out) {
     if (group == 0) {
-        LLVMValueRef near = scaled(l, -1.0 / 6, plus(l, at(l, 1), at(l, 2))), far = plus(l, at(l, 3), at(l, 4));
-        out[0] = scaled_plus(l, 0.25, at(l, 0), scaled_plus(l, 1.0 / 24, far, near));
-        out[2] = plus(l, scaled_plus(l, 1.0 / 6, far, near), at(l, 5));
+        LLVMValueRef near = plus(l, at(l, 1), at(l, 2)), far = plus(l, at(l, 3), at(l, 4));
+        out[0] = scaled_plus(l, 1 / (A2 * B2), at(l, 0), scaled_plus(l, 1 / NORM_B, far, scaled(l, 1 / NORM_A, near)));
+        out[2] = scaled_plus(l, A2 / NORM_A, near, scaled_plus(l, B2 / NORM_B, far, at(l, 5)));
     } else {
-        LLVMValueRef near = scaled(l, 1.0 / 6, minus(l, at(l, 2), at(l, 1)));
-        out[1] = scaled_plus(l, 1.0 / 12, minus(l, at(l, 3), at(l, 4)), near);
+        LLVMValueRef near = minus(l, at(l, 1), at(l, 2)), far = minus(l, at(l, 3), at(l, 4));
+        out[1] = scaled_plus(l, A / NORM_A, near, scaled(l, B / NORM_B, far));
     }
 }
 

@@ -16,6 +16,17 @@ static double now_ms(void) {
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
+// Processor time of all threads, waiting ones included while they spin.
+static double cpu_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static double median_of(const double *sorted, int64_t count) {
+    return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
+}
+
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return x < y ? -1 : x > y;
@@ -85,30 +96,32 @@ static FblStatus measure(FblCli *cli, FblDriver *driver, FblModule *module, bool
         } else {
             fill_inputs(exec, main_function, 1);
             int64_t repeats = cli->steps > 1 ? cli->steps : 30;
-            double *times = FBL_NEW_ARRAY(fbl_context_arena(cli->ctx), double, repeats);
+            double *times = FBL_NEW_ARRAY(fbl_context_arena(cli->ctx), double, repeats), *cpu_times = FBL_NEW_ARRAY(fbl_context_arena(cli->ctx), double, repeats);
             double begin = now_ms();
             int64_t warm = 0;
             for (; warm < 3 || (warm < 100 && now_ms() - begin < 300); warm++) {
                 fbl_exec_call(exec, main_function, 1, 0, NULL);
             }
             for (int64_t i = 0; i < repeats; i++) {
-                double start = now_ms();
+                double start = now_ms(), cpu_start = cpu_ms();
                 fbl_exec_call(exec, main_function, 1, (uint64_t)i, NULL);
                 if (optimizer >= 0) {
                     fbl_exec_call(exec, optimizer, 1, (uint64_t)i, NULL);
                 }
                 times[i] = now_ms() - start;
+                cpu_times[i] = cpu_ms() - cpu_start;
             }
             qsort(times, (size_t)repeats, sizeof *times, by_value);
-            double median = repeats % 2 ? times[repeats / 2] : (times[repeats / 2 - 1] + times[repeats / 2]) / 2;
+            qsort(cpu_times, (size_t)repeats, sizeof *cpu_times, by_value);
+            double median = median_of(times, repeats), cpu = median_of(cpu_times, repeats);
             double gflops = (double)(flops_of(built.plan, main_function) + flops_of(built.plan, optimizer)) / median / 1e6;
             double images = (double)module->recipe.batch / median * 1e3;
             if (cli->json) {
-                printf("{\"step_ms\":%.4f,\"images_per_second\":%.2f,\"gflops\":%.2f,\"peak_rss_bytes\":%lld,\"compile_ms\":%.1f,\"compiled\":%zu,\"cached\":%zu,\"device\":\"%s\",\"threads\":%d}\n",
-                       median, images, gflops, (long long)peak_rss_bytes(), compile_ms, built.compiled, built.cached, fbl_cpu_target_identity(driver->target), driver->threads);
+                printf("{\"step_ms\":%.4f,\"fastest_ms\":%.4f,\"cpu_ms\":%.4f,\"images_per_second\":%.2f,\"gflops\":%.2f,\"peak_rss_bytes\":%lld,\"compile_ms\":%.1f,\"compiled\":%zu,\"cached\":%zu,\"device\":\"%s\",\"threads\":%d}\n",
+                       median, times[0], cpu, images, gflops, (long long)peak_rss_bytes(), compile_ms, built.compiled, built.cached, fbl_cpu_target_identity(driver->target), driver->threads);
             } else {
-                printf("%s step: %.3f ms, the median of %lld (fastest %.3f); %.1f images/s, %.1f GFLOP/s, peak memory %.1f MB\n", eval ? "eval" : "train", median,
-                       (long long)repeats, times[0], images, gflops, (double)peak_rss_bytes() / 1e6);
+                printf("%s step: %.3f ms, the median of %lld (fastest %.3f; processor time %.3f); %.1f images/s, %.1f GFLOP/s, peak memory %.1f MB\n", eval ? "eval" : "train", median,
+                       (long long)repeats, times[0], cpu, images, gflops, (double)peak_rss_bytes() / 1e6);
                 printf("compiled %zu kernels (%zu from the cache) in %.0f ms; %s, %d threads\n", built.compiled, built.cached, compile_ms, fbl_cpu_target_identity(driver->target),
                        driver->threads);
             }

@@ -31,6 +31,10 @@ typedef struct FblKernelCode {
     int64_t items[FBL_KERNEL_MAX_PHASES]; // work items per phase
     int64_t scratch_bytes;   // per thread
     int64_t workspace_bytes; // shared by all threads of the launch, passed as one extra buffer at the end; 0: none
+    // Convolutions, of the phase that walks the images (FORWARD and DATA_GRAD: the last; WEIGHT_GRAD: the first): its items
+    // are this many runs of equal length, in order, one for each run of n / image_groups images. 0: they have no such order.
+    // LOOPS kernels always have one run an image of fbl_kernel_images.
+    int64_t image_groups;
 } FblKernelCode;
 
 void fbl_kernel_code_free(FblKernelCode *code);

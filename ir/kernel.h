@@ -171,4 +171,11 @@ FblStatus fbl_kernel_verify(FblContext *ctx, const FblKernel *kernel);
 // the CPU backend may define its own, see FblKernelCode.items in codegen/target.h, which is what the runtime uses.
 int64_t fbl_kernel_items(const FblKernel *kernel);
 
+// Division by images: how many consecutive, independent shares of equal work the kernel's parallel part has along its
+// outermost loop (LOOPS: loop 0; convolutions: the batch); 0: none, or only one. And whether `buffer` is read and written
+// only at the image at work, as its first dimension. Launches that meet only in such buffers may run image by image
+// without waiting for each other (FblLaunch.chain).
+int64_t fbl_kernel_images(const FblKernel *kernel);
+bool fbl_kernel_by_image(const FblKernel *kernel, int32_t buffer);
+
 #endif

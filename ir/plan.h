@@ -35,6 +35,10 @@ typedef struct FblLaunch {
     FblPlanBinding *bindings; // one per kernel buffer
     FblLoc loc;
     const char *note; // as FblKernel.note, of this launch
+    // 0, or the number of a chain: consecutive launches with equally many images (fbl_kernel_images) that meet only in
+    // buffers divided by image, at the same place. They may run one after another for a share of the images at a time,
+    // which keeps that share in a core's cache, or one after another as a whole.
+    int32_t chain;
 } FblLaunch;
 
 // One callable function: "train", "eval", "optimizer".

@@ -27,6 +27,9 @@ static void print_function(FblText *text, const FblPlan *plan, const FblPlanFunc
     for (size_t i = 0; i < function->launch_count; i++) {
         const FblLaunch *launch = &function->launches[i];
         fbl_text_printf(text, "    launch %d ", launch->kernel);
+        if (launch->chain > 0) {
+            fbl_text_printf(text, "chain %d ", launch->chain);
+        }
         fbl_text_quoted(text, launch->note ? launch->note : "");
         for (int32_t k = 0; k < plan->kernels[launch->kernel]->buffer_count; k++) {
             fbl_text_printf(text, " %s %lld", region_names[launch->bindings[k].region], (long long)launch->bindings[k].offset);
@@ -90,6 +93,16 @@ static FblStatus read_launch(FblReader *r, const FblPlan *plan, FblLaunch *launc
         return fbl_reader_expected(&before, "the number of a kernel before this");
     }
     launch->kernel = (int32_t)kernel;
+    if (fbl_reader_at_word(r, "chain")) {
+        int64_t chain;
+        FBL_TRY(fbl_reader_next(r));
+        before = *r;
+        FBL_TRY(fbl_reader_integer(r, &chain));
+        if (chain < 1 || chain > INT32_MAX) {
+            return fbl_reader_expected(&before, "the number of a chain");
+        }
+        launch->chain = (int32_t)chain;
+    }
     FBL_TRY(fbl_reader_name(r, &launch->note));
     int32_t count = plan->kernels[kernel]->buffer_count;
     launch->bindings = FBL_NEW_ARRAY(fbl_context_arena(r->ctx), FblPlanBinding, count + 1);

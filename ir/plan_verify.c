@@ -56,6 +56,42 @@ static FblStatus check_launch(FblContext *ctx, const FblPlan *plan, const FblLau
     return FBL_OK;
 }
 
+// Launches a and b of one chain: equally many images, and what one of them writes the other touches at the same place, both
+// image by image.
+static FblStatus check_chained(FblContext *ctx, const FblPlan *plan, const FblLaunch *a, const FblLaunch *b) {
+    const FblKernel *first = plan->kernels[a->kernel], *second = plan->kernels[b->kernel];
+    int64_t images = fbl_kernel_images(first);
+    if (images == 0 || fbl_kernel_images(second) != images) {
+        return bad(ctx, second->name, "is chained to a kernel of another number of images");
+    }
+    for (int32_t i = 0; i < first->buffer_count; i++) {
+        int64_t bytes = buffer_bytes(&first->buffers[i]);
+        for (int32_t k = 0; k < second->buffer_count; k++) {
+            const FblPlanBinding *x = &a->bindings[i], *y = &b->bindings[k];
+            int64_t other = buffer_bytes(&second->buffers[k]);
+            bool meet = x->region == y->region && x->offset < y->offset + other && y->offset < x->offset + bytes;
+            bool same = x->offset == y->offset && bytes == other && fbl_kernel_by_image(first, i) && fbl_kernel_by_image(second, k);
+            if ((first->buffers[i].is_output || second->buffers[k].is_output) && meet && !same) {
+                return bad(ctx, second->name, "is chained to a kernel that it must wait for");
+            }
+        }
+    }
+    return FBL_OK;
+}
+
+static FblStatus check_chains(FblContext *ctx, const FblPlan *plan, const FblPlanFunction *function) {
+    for (size_t k = 0; k < function->launch_count; k++) {
+        int32_t chain = function->launches[k].chain;
+        if (chain < 0 || (k > 0 && chain > 0 && chain < function->launches[k - 1].chain)) {
+            return bad(ctx, function->name, "numbers of chains do not ascend");
+        }
+        for (size_t i = k; i > 0 && chain > 0 && function->launches[i - 1].chain == chain; i--) {
+            FBL_TRY(check_chained(ctx, plan, &function->launches[i - 1], &function->launches[k]));
+        }
+    }
+    return FBL_OK;
+}
+
 FblStatus fbl_plan_verify(FblContext *ctx, const FblPlan *plan) {
     for (int i = 0; i < FBL_REGION_COUNT; i++) {
         if (plan->region_bytes[i] < 0) {
@@ -77,6 +113,7 @@ FblStatus fbl_plan_verify(FblContext *ctx, const FblPlan *plan) {
         for (size_t k = 0; k < function->launch_count; k++) {
             FBL_TRY(check_launch(ctx, plan, &function->launches[k]));
         }
+        FBL_TRY(check_chains(ctx, plan, function));
     }
     return FBL_OK;
 }

@@ -124,11 +124,13 @@ void fbl_lower_keep(FblLower *lower) {
         for (int32_t i = 0; i < node->input_count; i++) {
             const FblNodePlan *input = &lower->nodes[node->inputs[i]];
             FblOp op = graph->nodes[node->inputs[i]].op;
+            // What is read again for many elements (a number a channel) comes from a register or the nearest cache.
+            bool large = fbl_type_elements(&graph->nodes[node->inputs[i]].type) * 4 >= fbl_type_elements(&node->type);
             if (input->kept || fbl_lower_is_leaf(op)) {
-                plan->loads += fbl_type_elements(&graph->nodes[node->inputs[i]].type) * 4 >= fbl_type_elements(&node->type);
+                plan->loads += large;
             } else {
                 plan->ops += input->ops;
-                plan->loads += input->loads;
+                plan->loads += large ? input->loads : 0;
                 plan->depth = input->depth + 1 > plan->depth ? input->depth + 1 : plan->depth;
             }
         }
@@ -334,7 +336,9 @@ static bool can_join(FblLower *lower, FblGroup *group, FblNodeId id, Deps *deps)
         }
         FblAxis theirs[FBL_MAX_RANK];
         int32_t their_count = fbl_member_inner(lower, group, group->anchor, theirs);
-        return shares && same_axis_set(inner, count, theirs, their_count);
+        // Small ones need not read the same: one launch does for both.
+        bool small = product(inner, count) * product(group->outer, group->outer_rank) <= MAX_ROW;
+        return (shares || small) && same_axis_set(inner, count, theirs, their_count);
     }
     if (group->reduces) {
         if (!uses) {

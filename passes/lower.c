@@ -137,10 +137,11 @@ static void find_lives(Work *w) {
         const FblGroup *group = &lower->groups[g];
         for (size_t i = 0; i < (size_t)group->kernel->buffer_count; i++) {
             FblNodePlan *plan = &lower->nodes[group->buffer_nodes[i]];
+            // A chain's launches may all be under way at once.
             if (plan->first < 0) {
-                plan->first = (int32_t)g;
+                plan->first = group->chain_first;
             }
-            plan->last = (int32_t)g;
+            plan->last = group->chain_last;
         }
     }
     for (size_t i = 0; i < w->update_count; i++) {
@@ -156,6 +157,7 @@ static FblStatus lower_groups(Work *w) {
         case FBL_KERNEL_LIBRARY: FBL_TRY(fbl_lower_library(&w->lower, (int32_t)g)); break;
         }
     }
+    fbl_lower_chains(&w->lower);
     return FBL_OK;
 }
 
@@ -214,6 +216,7 @@ static void add_launches(Work *w) {
         FblLaunch *launch = &f->launches[f->launch_count++];
         launch->kernel = share_kernel(b, group->kernel);
         launch->note = group->kernel->note;
+        launch->chain = group->chain;
         launch->loc = lower->graph->nodes[group->anchor].loc;
         launch->bindings = FBL_NEW_ARRAY(b->arena, FblPlanBinding, group->kernel->buffer_count + 1);
         for (int32_t i = 0; i < group->kernel->buffer_count; i++) {

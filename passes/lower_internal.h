@@ -29,7 +29,8 @@ typedef struct FblGroup {
     // The kernel and, per buffer, the node it holds.
     FblKernel *kernel;
     FblNodeId *buffer_nodes;
-    FblPlanBinding *bindings;
+    int32_t chain; // FblLaunch.chain
+    int32_t chain_first, chain_last; // its groups; the group itself when it is in none
 } FblGroup;
 
 // Per node.
@@ -151,6 +152,9 @@ void fbl_lower_finish(FblLower *lower, FblScope *scope, FblGroup *group, FblKern
 void fbl_kernel_shape_loops(FblContext *ctx, FblKernel *kernel, int32_t lanes, bool flat);
 // Whether output `out` may be stored over input `in`: each element is read only to compute the same element.
 bool fbl_kernel_in_place(const FblKernel *kernel, int32_t out, int32_t in);
+
+// chain.c: which neighbouring kernels may run image by image.
+void fbl_lower_chains(FblLower *lower);
 
 // memory.c: offsets of the arena, in place where possible. Returns its size and the largest live set.
 FblStatus fbl_lower_memory(FblLower *lower, int64_t *out_bytes, int64_t *out_bound);

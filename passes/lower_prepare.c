@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <math.h>
 
 #include "passes/lower_internal.h"
 #include "passes/rebuild.h"
@@ -35,17 +36,21 @@ static FblStatus check(FblContext *ctx, const FblNode *node) {
     return FBL_OK;
 }
 
-static FblNodeId reduce(FblGraph *to, const FblNode *like, FblNodeId x, const FblName *axes, int32_t count) {
-    FblAttr attr = {.name_count = count};
-    for (int32_t i = 0; i < count; i++) {
-        attr.names[i] = axes[i];
-    }
-    FblNodeId id = fbl_graph_add(to, like->op, &x, 1, &attr, NULL, like->loc);
+// A node like `like` (its place and path) for what its rewriting needs.
+static FblNodeId beside(FblGraph *to, const FblNode *like, FblNodeId id) {
     if (id != FBL_NO_NODE) {
         to->nodes[id].path = like->path;
         to->nodes[id].origin = FBL_NO_NODE;
     }
     return id;
+}
+
+static FblNodeId reduce(FblGraph *to, const FblNode *like, FblNodeId x, const FblName *axes, int32_t count) {
+    FblAttr attr = {.name_count = count};
+    for (int32_t i = 0; i < count; i++) {
+        attr.names[i] = axes[i];
+    }
+    return beside(to, like, fbl_graph_add(to, like->op, &x, 1, &attr, NULL, like->loc));
 }
 
 // One long axis as two; the inner one near the square root of the extent, FBL_NO_NODE without a useful divisor.
@@ -80,6 +85,87 @@ static FblNodeId split_axis(FblGraph *to, const FblNode *like, FblNodeId x, FblN
     attr.names[1] = out_names[0];
     attr.names[2] = out_names[1];
     return fbl_graph_add(to, FBL_OP_SPLIT, &x, 1, &attr, &given, like->loc);
+}
+
+static FblNodeId strip_broadcast(const FblGraph *graph, FblNodeId id) {
+    while (graph->nodes[id].op == FBL_OP_BROADCAST) {
+        id = graph->nodes[id].inputs[0];
+    }
+    return id;
+}
+
+static bool is_number(const FblGraph *graph, FblNodeId id, double value) {
+    const FblNode *node = &graph->nodes[strip_broadcast(graph, id)];
+    return node->op == FBL_OP_CONST && fabs(node->attr.value - value) <= 1e-7 * fabs(value);
+}
+
+// Whether `id` is sum / count or sum * (1 / count); the sum then.
+static FblNodeId mean_of(const FblGraph *graph, FblNodeId id, int64_t count) {
+    const FblNode *node = &graph->nodes[id];
+    if (node->op == FBL_OP_DIV && is_number(graph, node->inputs[1], (double)count)) {
+        return strip_broadcast(graph, node->inputs[0]);
+    }
+    for (int i = 0; i < 2 && node->op == FBL_OP_MUL; i++) {
+        if (is_number(graph, node->inputs[i], 1.0 / (double)count)) {
+            return strip_broadcast(graph, node->inputs[1 - i]);
+        }
+    }
+    return FBL_NO_NODE;
+}
+
+static bool sums_over(const FblNode *node, const FblName *axes, int32_t count) {
+    bool all = node->op == FBL_OP_SUM && node->attr.name_count == count;
+    for (int32_t i = 0; i < count && all; i++) {
+        bool found = false;
+        for (int32_t k = 0; k < count; k++) {
+            found |= node->attr.names[k] == axes[i];
+        }
+        all = found;
+    }
+    return all;
+}
+
+// The sum of (x - mean of x)^2 over `rest` and `last`, where the mean is over the same axes and its sum was taken in two
+// steps. Each part (an image) is centred about its own mean m, and parts are combined as Chan, Golub and LeVeque (1979) do:
+//   sum (x - mean)^2  =  sum over parts of [ sum (x - m)^2  +  n (m - mean)^2 ],   n elements a part.
+// So a part's two sums are one kernel that reads it while it is in the cache, nothing waits for the mean of all, and no
+// digits are lost where the mean is far larger than the deviation.
+static FblNodeId centred_squares(Prepare *p, const FblNode *like, FblNodeId squares, const FblName *rest, int32_t rest_count, FblName last) {
+    FblGraph *to = p->to;
+    const FblNode *product = &to->nodes[squares];
+    if (like->op != FBL_OP_SUM || product->op != FBL_OP_MUL || product->inputs[0] != product->inputs[1] ||
+        to->nodes[product->inputs[0]].op != FBL_OP_SUB) {
+        return FBL_NO_NODE;
+    }
+    const FblNode *centred = &to->nodes[product->inputs[0]];
+    FblNodeId x = centred->inputs[0], mean = strip_broadcast(to, centred->inputs[1]);
+    const FblType *type = &to->nodes[x].type;
+    if (type->dtype != FBL_F32 || !fbl_type_same_axes(type, &centred->type)) {
+        return FBL_NO_NODE;
+    }
+    int64_t part = 1;
+    for (int32_t i = 0; i < rest_count; i++) {
+        part *= type->axes[fbl_type_find(type, rest[i])].extent;
+    }
+    FblNodeId total = mean_of(to, mean, part * type->axes[fbl_type_find(type, last)].extent);
+    if (total == FBL_NO_NODE || !sums_over(&to->nodes[total], &last, 1)) {
+        return FBL_NO_NODE;
+    }
+    FblNodeId sum = to->nodes[total].inputs[0];
+    if (!sums_over(&to->nodes[sum], rest, rest_count) || to->nodes[sum].inputs[0] != x) {
+        return FBL_NO_NODE;
+    }
+    FblLoc loc = like->loc;
+    FblNodeId count = beside(to, like, fbl_graph_const(to, FBL_F32, (double)part, loc));
+    FblNodeId own = beside(to, like, fbl_graph_binary(to, FBL_OP_DIV, sum, count, loc));
+    FblNodeId inside = beside(to, like, fbl_graph_binary(to, FBL_OP_SUB, x, own, loc));
+    inside = beside(to, like, fbl_graph_binary(to, FBL_OP_MUL, inside, inside, loc));
+    inside = reduce(to, like, inside, rest, rest_count);
+    FblNodeId between = beside(to, like, fbl_graph_binary(to, FBL_OP_SUB, own, mean, loc));
+    between = beside(to, like, fbl_graph_binary(to, FBL_OP_MUL, between, between, loc));
+    between = beside(to, like, fbl_graph_binary(to, FBL_OP_MUL, between, count, loc));
+    FblNodeId parts = beside(to, like, fbl_graph_binary(to, FBL_OP_ADD, inside, between, loc));
+    return reduce(to, like, parts, &last, 1);
 }
 
 // sum, max and min over many elements with few results: first over all reduced axes but the outermost, then over that. The
@@ -134,6 +220,10 @@ static FblNodeId two_step_reduction(Prepare *p, const FblNode *node) {
         rest[count++] = names[1];
         last = names[0];
     }
+    FblNodeId squares = centred_squares(p, node, x, rest, count, last);
+    if (squares != FBL_NO_NODE) {
+        return squares;
+    }
     FblNodeId part = reduce(p->to, node, x, rest, count);
     return part == FBL_NO_NODE ? part : reduce(p->to, node, part, &last, 1);
 }
@@ -146,15 +236,36 @@ static bool is_zero(const FblGraph *graph, FblNodeId id) {
     return node->op == FBL_OP_CONST && node->attr.value == 0;
 }
 
-// relu(x) = select(x <= 0, 0, x) has the sign of x: a later `x <= 0` (the mask of its gradient) can read relu(x), which is
-// kept anyway, so that x need not be.
-static FblNodeId mask_of_relu(Prepare *p, const FblNode *node) {
-    FblNodeId x = p->map[node->inputs[0]];
-    if (node->op != FBL_OP_LE || !is_zero(p->to, p->map[node->inputs[1]]) || p->relu_of[x] == FBL_NO_NODE ||
-        !fbl_type_equal(&p->to->nodes[x].type, &p->to->nodes[p->relu_of[x]].type)) {
-        return FBL_NO_NODE;
+// Large tensors that computing `id` from what is stored would read.
+static int large_reads(const FblGraph *graph, FblNodeId id, int64_t elements, int depth) {
+    const FblNode *node = &graph->nodes[id];
+    if (fbl_type_elements(&node->type) * 4 < elements) {
+        return 0;
     }
-    return fbl_graph_binary(p->to, FBL_OP_LE, p->relu_of[x], p->map[node->inputs[1]], node->loc);
+    if (fbl_op_info(node->op)->op_class != FBL_CLASS_POINTWISE || depth == 0) {
+        return 1;
+    }
+    int reads = 0;
+    for (int32_t i = 0; i < node->input_count; i++) {
+        bool twice = i > 0 && node->inputs[i] == node->inputs[i - 1];
+        reads += twice ? 0 : large_reads(graph, node->inputs[i], elements, depth - 1);
+    }
+    return reads;
+}
+
+// relu(x) = select(x <= 0, 0, x) has the sign of x: a later `x <= 0` (the mask of its gradient) can read relu(x), which is
+// kept anyway, when that reads less than computing x again. FBL_NO_NODE when it does not.
+static FblNodeId relu_in_place_of(const Prepare *p, FblNodeId x) {
+    FblNodeId relu = p->relu_of[x];
+    const FblType *type = &p->to->nodes[x].type;
+    bool better = relu != FBL_NO_NODE && fbl_type_equal(type, &p->to->nodes[relu].type) && large_reads(p->to, x, fbl_type_elements(type), 8) > 1;
+    return better ? relu : FBL_NO_NODE;
+}
+
+static FblNodeId mask_of_relu(Prepare *p, const FblNode *node) {
+    FblNodeId zero = p->map[node->inputs[1]];
+    FblNodeId relu = node->op == FBL_OP_LE && is_zero(p->to, zero) ? relu_in_place_of(p, p->map[node->inputs[0]]) : FBL_NO_NODE;
+    return relu == FBL_NO_NODE ? FBL_NO_NODE : fbl_graph_binary(p->to, FBL_OP_LE, relu, zero, node->loc);
 }
 
 static void note_relu(Prepare *p, FblNodeId id) {
@@ -172,14 +283,8 @@ static void note_relu(Prepare *p, FblNodeId id) {
 // A use of a relu's condition by another node is a use of the same test on the relu's result.
 static FblNodeId through_relu(Prepare *p, FblNodeId operand) {
     const FblNode *node = &p->to->nodes[operand];
-    if (node->op != FBL_OP_LE || !is_zero(p->to, node->inputs[1])) {
-        return operand;
-    }
-    FblNodeId relu = p->relu_of[node->inputs[0]];
-    if (relu == FBL_NO_NODE || !fbl_type_equal(&p->to->nodes[node->inputs[0]].type, &p->to->nodes[relu].type)) {
-        return operand;
-    }
-    FblNodeId id = fbl_graph_binary(p->to, FBL_OP_LE, relu, node->inputs[1], node->loc);
+    FblNodeId relu = node->op == FBL_OP_LE && is_zero(p->to, node->inputs[1]) ? relu_in_place_of(p, node->inputs[0]) : FBL_NO_NODE;
+    FblNodeId id = relu == FBL_NO_NODE ? relu : fbl_graph_binary(p->to, FBL_OP_LE, relu, node->inputs[1], node->loc);
     return id == FBL_NO_NODE ? operand : id;
 }
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC "FBLKRNL1"
+#define MAGIC "FBLKRNL2"
 #define MAX_OBJECT ((int64_t)1 << 28)
 
 struct FblCache {
@@ -21,7 +21,7 @@ typedef struct EntryHead {
     char symbol[96];
     int64_t phases;
     int64_t items[FBL_KERNEL_MAX_PHASES];
-    int64_t scratch_bytes, workspace_bytes, object_size;
+    int64_t scratch_bytes, workspace_bytes, image_groups, object_size;
 } EntryHead;
 
 enum { HEAD_AT = 8 + 32, OBJECT_AT = HEAD_AT + (int)sizeof(EntryHead) };
@@ -83,6 +83,7 @@ void fbl_kernel_code_pack(const FblKernelCode *code, uint8_t **out_bytes, size_t
     memcpy(head.items, code->items, sizeof head.items);
     head.scratch_bytes = code->scratch_bytes;
     head.workspace_bytes = code->workspace_bytes;
+    head.image_groups = code->image_groups;
     head.object_size = (int64_t)code->object_size;
     memcpy(bytes, MAGIC, 8);
     memcpy(bytes + HEAD_AT, &head, sizeof head);
@@ -106,7 +107,7 @@ bool fbl_kernel_code_unpack(const uint8_t *bytes, size_t size, FblKernelCode *ou
     }
     EntryHead head;
     memcpy(&head, bytes + HEAD_AT, sizeof head);
-    bool sane = head.phases >= 1 && head.phases <= FBL_KERNEL_MAX_PHASES && head.scratch_bytes >= 0 && head.workspace_bytes >= 0 &&
+    bool sane = head.phases >= 1 && head.phases <= FBL_KERNEL_MAX_PHASES && head.scratch_bytes >= 0 && head.workspace_bytes >= 0 && head.image_groups >= 0 &&
                 head.object_size >= 0 && head.object_size <= MAX_OBJECT && (size_t)head.object_size == size - OBJECT_AT;
     for (int k = 0; k < FBL_KERNEL_MAX_PHASES; k++) {
         sane = sane && head.items[k] >= 0;
@@ -120,6 +121,7 @@ bool fbl_kernel_code_unpack(const uint8_t *bytes, size_t size, FblKernelCode *ou
     memcpy(out_code->items, head.items, sizeof head.items);
     out_code->scratch_bytes = head.scratch_bytes;
     out_code->workspace_bytes = head.workspace_bytes;
+    out_code->image_groups = head.image_groups;
     if (head.object_size) {
         out_code->object = malloc((size_t)head.object_size);
         if (!out_code->object) {

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/diag.h"
+#include "runtime/exec_steps.h"
 
 #define ALIGNMENT 64
 
@@ -25,6 +26,7 @@ struct FblExec {
     int threads;
     int64_t bytes;
     Launch **launches; // per function
+    FblSteps *steps;   // per function
 };
 
 static bool shared_region(int region) {
@@ -100,7 +102,7 @@ static void resolve_launches(FblExec *exec) {
             for (int32_t b = 0; b < kernel->buffer_count; b++) {
                 out->buffers[b] = exec->regions[launch->bindings[b].region] + launch->bindings[b].offset;
             }
-            out->buffers[kernel->buffer_count] = exec->workspace;
+            out->buffers[kernel->buffer_count] = exec->workspace + exec->steps[f].workspace[k];
         }
     }
 }
@@ -134,8 +136,15 @@ FblStatus fbl_exec_create(FblContext *ctx, const FblExecOptions *options, FblExe
     }
     int64_t workspace = 0, scratch = 0;
     for (size_t k = 0; k < exec->plan->kernel_count; k++) {
-        workspace = exec->codes[k].workspace_bytes > workspace ? exec->codes[k].workspace_bytes : workspace;
         scratch = exec->codes[k].scratch_bytes > scratch ? exec->codes[k].scratch_bytes : scratch;
+    }
+    exec->steps = calloc(exec->plan->function_count + 1, sizeof *exec->steps);
+    if (!exec->steps) {
+        fbl_out_of_memory();
+    }
+    for (size_t f = 0; f < exec->plan->function_count; f++) {
+        fbl_steps_build(exec->plan, &exec->plan->functions[f], exec->codes, exec->code, exec->threads, &exec->steps[f]);
+        workspace = exec->steps[f].workspace_bytes > workspace ? exec->steps[f].workspace_bytes : workspace;
     }
     if (status == FBL_OK) {
         status = allocate(ctx, workspace, "the kernels' workspace", &exec->workspace);
@@ -173,6 +182,10 @@ void fbl_exec_destroy(FblExec *exec) {
         free(exec->launches[f]);
     }
     free(exec->launches);
+    for (size_t f = 0; exec->steps && f < exec->plan->function_count; f++) {
+        fbl_steps_free(&exec->steps[f]);
+    }
+    free(exec->steps);
     free(exec->scratch);
     free(exec->workspace);
     free(exec);
@@ -231,42 +244,70 @@ void fbl_exec_set_scalar(const FblExec *exec, int function, const char *name, do
     }
 }
 
-typedef struct Job {
-    const FblExec *exec;
-    FblKernelFn fn;
-    FblKernelArgs args;
-} Job;
-
-static void run_job(void *arg, int64_t begin, int64_t end, int thread) {
-    const Job *job = arg;
-    FblKernelArgs args = job->args;
-    args.scratch = job->exec->scratch[thread];
-    if (begin < end) {
-        job->fn(&args, begin, end);
-    }
-}
-
 static int64_t now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+typedef struct Job {
+    const FblExec *exec;
+    const FblStep *step;
+    const Launch *launches;
+    uint64_t seed, step_number;
+    int64_t *nanoseconds; // per launch, of the first thread; or NULL
+} Job;
+
+static void run_part(const Job *job, const FblStepPart *part, int64_t begin, int64_t end, int thread) {
+    const Launch *launch = &job->launches[part->launch];
+    FblKernelArgs args = {launch->buffers, job->exec->scratch[thread], job->seed, job->step_number, job->exec->plan->kernels[launch->kernel]};
+    if (job->nanoseconds && thread == 0) {
+        int64_t start = now();
+        part->fn(&args, begin, end);
+        job->nanoseconds[part->launch] += now() - start;
+    } else {
+        part->fn(&args, begin, end);
+    }
+}
+
+static void run_job(void *arg, int64_t begin, int64_t end, int thread) {
+    const Job *job = arg;
+    const FblStep *step = job->step;
+    for (int64_t share = begin; step->shares && share < end; share++) {
+        for (int32_t k = 0; k < step->part_count; k++) {
+            run_part(job, &step->parts[k], share * step->parts[k].items, (share + 1) * step->parts[k].items, thread);
+        }
+    }
+    int64_t at = 0;
+    for (int32_t k = 0; !step->shares && k < step->part_count; k++) {
+        const FblStepPart *part = &step->parts[k];
+        int64_t from = begin > at ? begin - at : 0, to = end - at < part->items ? end - at : part->items;
+        if (from < to) {
+            run_part(job, part, from, to, thread);
+        }
+        at += part->items;
+    }
+}
+
 void fbl_exec_call(FblExec *exec, int function, uint64_t seed, uint64_t step, int64_t *nanoseconds) {
-    const FblPlanFunction *f = &exec->plan->functions[function];
-    int64_t last = nanoseconds ? now() : 0;
-    for (size_t k = 0; k < f->launch_count; k++) {
-        const Launch *launch = &exec->launches[function][k];
-        const FblKernelCode *code = &exec->codes[launch->kernel];
-        Job job = {exec, NULL, {launch->buffers, NULL, seed, step, exec->plan->kernels[launch->kernel]}};
-        for (int32_t phase = 0; phase < code->phases; phase++) {
-            job.fn = fbl_cpu_entry(exec->code, (size_t)launch->kernel, phase);
-            fbl_pool_run(exec->pool, run_job, &job, code->items[phase]);
+    const FblSteps *steps = &exec->steps[function];
+    Job job = {exec, NULL, exec->launches[function], seed, step, nanoseconds};
+    if (nanoseconds) {
+        memset(nanoseconds, 0, exec->plan->functions[function].launch_count * sizeof *nanoseconds);
+    }
+    for (size_t k = 0; k < steps->count; k++) {
+        job.step = &steps->items[k];
+        int64_t begin = nanoseconds ? now() : 0, before = 0, after = 0;
+        for (int32_t i = 0; nanoseconds && i < job.step->part_count; i++) {
+            before += nanoseconds[job.step->parts[i].launch];
+        }
+        fbl_pool_run(exec->pool, run_job, &job, job.step->items);
+        // What the first thread waited for the others is counted to the step's last launch.
+        for (int32_t i = 0; nanoseconds && i < job.step->part_count; i++) {
+            after += nanoseconds[job.step->parts[i].launch];
         }
         if (nanoseconds) {
-            int64_t t = now();
-            nanoseconds[k] = t - last;
-            last = t;
+            nanoseconds[job.step->parts[job.step->part_count - 1].launch] += now() - begin - (after - before);
         }
     }
 }

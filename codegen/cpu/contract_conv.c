@@ -487,6 +487,7 @@ bool fbl_emit_conv(FblEmit *e) {
     code->phases = 2;
     code->items[0] = batches * v.all_vectors * v.in_group;
     code->items[1] = v.images * v.strips;
+    code->image_groups = v.images;
     code->workspace_bytes = batches * v.all_vectors * v.weight_floats * 4;
     int64_t acc = v.tiling.k * v.acc_rows * v.cols.out * e->width + e->width * e->width;
     code->scratch_bytes = (v.strip_rows * v.image.width * v.image.stride + acc) * 4;

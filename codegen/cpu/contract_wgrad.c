@@ -200,6 +200,7 @@ bool fbl_emit_weight_grad(FblEmit *e) {
     FblKernelCode *code = e->code;
     code->phases = 2;
     code->items[0] = v.chunks;
+    code->image_groups = v.c->n % v.chunks == 0 ? v.chunks : 0;
     code->items[1] = v.all_vectors * v.in_group;
     code->workspace_bytes = v.chunks * v.chunk_floats * 4;
     code->scratch_bytes = v.images * (v.x_floats + v.g_floats) * 4;

@@ -78,7 +78,7 @@ LLVMValueRef fbl_emit_fma(FblEmit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueR
 // Calls an intrinsic overloaded on `types`.
 LLVMValueRef fbl_emit_intrinsic(FblEmit *e, const char *name, LLVMTypeRef *types, unsigned type_count,
                                 LLVMValueRef *args, unsigned arg_count);
-// Floating results may be fused with a neighbouring multiply or add (FMA), never reassociated.
+// Lets a product, or the sum of a reduction, be fused with the other (FMA); never reassociated.
 LLVMValueRef fbl_emit_contractable(LLVMValueRef value);
 
 // A counted loop from `from` while below `to` (i64) by the constant `step`, known to run at least once: begin positions

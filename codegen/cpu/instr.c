@@ -177,8 +177,10 @@ static LLVMValueRef call_real(FblEmit *e, const char *name, LLVMValueRef x) {
 
 static LLVMValueRef real_binary(FblEmit *e, FblOp op, LLVMValueRef a, LLVMValueRef b) {
     switch (op) {
-    case FBL_OP_ADD: return fbl_emit_contractable(LLVMBuildFAdd(e->b, a, b, ""));
-    case FBL_OP_SUB: return fbl_emit_contractable(LLVMBuildFSub(e->b, a, b, ""));
+    // Sums are not fused with the products that they add: a value that another kernel computes again, to compare it with a
+    // maximum or with 0, must have the same bits there, whatever code is around it. Reductions do fuse (loops.c).
+    case FBL_OP_ADD: return LLVMBuildFAdd(e->b, a, b, "");
+    case FBL_OP_SUB: return LLVMBuildFSub(e->b, a, b, "");
     case FBL_OP_MUL: return fbl_emit_contractable(LLVMBuildFMul(e->b, a, b, ""));
     case FBL_OP_DIV: return LLVMBuildFDiv(e->b, a, b, "");
     case FBL_OP_MOD: {

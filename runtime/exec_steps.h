@@ -1,0 +1,36 @@
+// How an executor runs the launches of a function: a list of steps, each between two barriers of the pool.
+//
+// A launch alone gives one step a phase. A chain (FblLaunch.chain) gives up to three: what its kernels do before they look
+// at images (packing weights), then share after share of the images through all its kernels in order, then what they do
+// with all images (adding up a weight gradient). Which items run is the same either way, so results are too.
+// Ownership: a list owns its memory, borrows plan, codes and code. Threads: read-only after building. Private to exec.c.
+#ifndef FBL_RUNTIME_EXEC_STEPS_H
+#define FBL_RUNTIME_EXEC_STEPS_H
+
+#include "codegen/target.h"
+#include "ir/plan.h"
+
+typedef struct FblStepPart {
+    int32_t launch; // index in the function
+    FblKernelFn fn;
+    int64_t items; // of one share, or of the whole phase
+} FblStepPart;
+
+typedef struct FblStep {
+    FblStepPart *parts;
+    int32_t part_count;
+    bool shares;   // item s runs items [s * items, (s + 1) * items) of every part in order; else the parts' items follow one another
+    int64_t items; // shares, or the sum of the parts' items
+} FblStep;
+
+typedef struct FblSteps {
+    FblStep *items;
+    size_t count;
+    int64_t *workspace; // per launch: offset of its workspace
+    int64_t workspace_bytes;
+} FblSteps;
+
+void fbl_steps_build(const FblPlan *plan, const FblPlanFunction *function, const FblKernelCode *codes, const FblCpuModule *code, int threads, FblSteps *out_steps);
+void fbl_steps_free(FblSteps *steps);
+
+#endif

@@ -113,14 +113,14 @@ static FblStatus measure(FblCli *cli, FblDriver *driver, FblModule *module, bool
             }
             qsort(times, (size_t)repeats, sizeof *times, by_value);
             qsort(cpu_times, (size_t)repeats, sizeof *cpu_times, by_value);
-            double median = median_of(times, repeats), cpu = median_of(cpu_times, repeats);
+            double median = median_of(times, repeats), cpu = cpu_times[0];
             double gflops = (double)(flops_of(built.plan, main_function) + flops_of(built.plan, optimizer)) / median / 1e6;
             double images = (double)module->recipe.batch / median * 1e3;
             if (cli->json) {
                 printf("{\"step_ms\":%.4f,\"fastest_ms\":%.4f,\"cpu_ms\":%.4f,\"images_per_second\":%.2f,\"gflops\":%.2f,\"peak_rss_bytes\":%lld,\"compile_ms\":%.1f,\"compiled\":%zu,\"cached\":%zu,\"device\":\"%s\",\"threads\":%d}\n",
                        median, times[0], cpu, images, gflops, (long long)peak_rss_bytes(), compile_ms, built.compiled, built.cached, fbl_cpu_target_identity(driver->target), driver->threads);
             } else {
-                printf("%s step: %.3f ms, the median of %lld (fastest %.3f; processor time %.3f); %.1f images/s, %.1f GFLOP/s, peak memory %.1f MB\n", eval ? "eval" : "train", median,
+                printf("%s step: %.3f ms, the median of %lld (fastest %.3f; least processor time %.3f); %.1f images/s, %.1f GFLOP/s, peak memory %.1f MB\n", eval ? "eval" : "train", median,
                        (long long)repeats, times[0], cpu, images, gflops, (double)peak_rss_bytes() / 1e6);
                 printf("compiled %zu kernels (%zu from the cache) in %.0f ms; %s, %d threads\n", built.compiled, built.cached, compile_ms, fbl_cpu_target_identity(driver->target),
                        driver->threads);

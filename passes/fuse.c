@@ -10,6 +10,13 @@
 #define MAX_MEMBERS 10
 // Rows of at most this many elements are read again by a later stage of the same kernel rather than by another kernel.
 #define MAX_ROW 16384
+// A number that so many times as many elements need, at least so many in all, is worth storing when it takes some work.
+#define SHARED_BY 64
+#define SHARED_LARGE 65536
+#define SHARED_OPS 6
+// What contractions compute anew as they read an operand, in place of its being stored.
+#define PROLOGUE_OPS 48
+#define PROLOGUE_LOADS 3
 // How far back a group is looked for.
 #define LOOK_BACK 24
 
@@ -66,8 +73,20 @@ static bool evaluates_often(const FblNode *consumer) {
     return op_class == FBL_CLASS_CONTRACT || op_class == FBL_CLASS_WINDOW;
 }
 
+// How often and by whom a node's value is needed.
+typedef struct Demand {
+    int32_t often;  // contractions and windows that read it
+    int32_t images; // of those, convolutions that read it as an image: they pack each element about once
+    int64_t widest; // elements of the largest pointwise user
+} Demand;
+
+static bool reads_image(const FblNode *consumer, int32_t input) {
+    bool both = consumer->op == FBL_OP_CONV2D_WEIGHT_GRAD;
+    return both || ((consumer->op == FBL_OP_CONV2D || consumer->op == FBL_OP_CONV2D_DATA_GRAD) && input == 0);
+}
+
 // Why `id` is better stored, or NULL.
-static const char *reason_to_keep(const FblLower *lower, FblNodeId id, const int32_t *often, const int32_t *prologue) {
+static const char *reason_to_keep(const FblLower *lower, FblNodeId id, const Demand *demand) {
     const FblNodePlan *plan = &lower->nodes[id];
     const FblNode *node = &lower->graph->nodes[id];
     if (node->op == FBL_OP_CONST || node->op == FBL_OP_IOTA) {
@@ -79,9 +98,18 @@ static const char *reason_to_keep(const FblLower *lower, FblNodeId id, const int
     if (plan->ops > MAX_OPS || plan->loads > MAX_LOADS || plan->depth > MAX_DEPTH) {
         return "too much work to repeat";
     }
-    bool only_prologue = plan->uses == 1 && prologue[id] == 1 && plan->ops <= 8 && plan->loads <= 4;
-    if (often[id] > 0 && plan->ops > 1 && !only_prologue) {
+    // Normalisation with its activation, or the gradient of both, is computed where the next convolution reads it: it is
+    // read about once there, and storing it would write and read more.
+    bool prologue = plan->uses == demand->images && plan->ops <= PROLOGUE_OPS && plan->loads <= PROLOGUE_LOADS;
+    if (prologue) {
+        return NULL;
+    }
+    if (demand->often > 0 && plan->ops > 1) {
         return "read many times by a contraction or window";
+    }
+    bool shared = demand->widest >= SHARED_LARGE && demand->widest / SHARED_BY >= fbl_type_elements(&node->type);
+    if (shared && plan->ops >= SHARED_OPS && fbl_op_info(node->op)->op_class == FBL_CLASS_POINTWISE) {
+        return "needed for many elements";
     }
     int64_t elements = fbl_type_elements(&node->type);
     if (plan->uses > 1 && elements > 1) {
@@ -97,17 +125,21 @@ static const char *reason_to_keep(const FblLower *lower, FblNodeId id, const int
 
 void fbl_lower_keep(FblLower *lower) {
     const FblGraph *graph = lower->graph;
-    int32_t *often = FBL_NEW_ARRAY(lower->arena, int32_t, graph->count + 1);
-    int32_t *prologue = FBL_NEW_ARRAY(lower->arena, int32_t, graph->count + 1);
+    Demand *demands = FBL_NEW_ARRAY(lower->arena, Demand, graph->count + 1);
     for (size_t id = 0; id < graph->count; id++) {
         const FblNode *node = &graph->nodes[id];
         bool library = fbl_lower_is_library(node->op);
         lower->nodes[id].dense |= library;
         for (int32_t i = 0; i < node->input_count; i++) {
             FblNodePlan *input = &lower->nodes[node->inputs[i]];
+            Demand *demand = &demands[node->inputs[i]];
+            int64_t elements = fbl_type_elements(&node->type);
             input->uses++;
-            often[node->inputs[i]] += evaluates_often(node);
-            prologue[node->inputs[i]] += node->op == FBL_OP_CONV2D && i == 0;
+            demand->often += evaluates_often(node);
+            demand->images += reads_image(node, i);
+            if (fbl_op_info(node->op)->op_class == FBL_CLASS_POINTWISE && elements > demand->widest) {
+                demand->widest = elements;
+            }
             if (library) {
                 input->dense = true;
             }
@@ -135,7 +167,7 @@ void fbl_lower_keep(FblLower *lower) {
             }
         }
         bool must = plan->root >= 0 || plan->dense || fbl_lower_is_loopy(lower, id) || fbl_lower_is_contraction(lower, id);
-        const char *reason = must ? NULL : reason_to_keep(lower, id, often, prologue);
+        const char *reason = must ? NULL : reason_to_keep(lower, id, &demands[id]);
         plan->kept = must || reason;
         if (reason && lower->options->fuse) {
             fbl_lower_note(lower, id, FBL_NO_NODE, reason);

@@ -63,6 +63,8 @@ FblCache *fbl_cache_open(const char *directory) {
     return cache;
 }
 
+const char *fbl_cache_directory(const FblCache *cache) { return cache->directory; }
+
 void fbl_cache_close(FblCache *cache) {
     if (cache) {
         free(cache->directory);

@@ -14,6 +14,8 @@ typedef struct FblCache FblCache;
 // Never fails: without a usable folder the cache is empty and keeps nothing. `directory` NULL: as above.
 FblCache *fbl_cache_open(const char *directory);
 void fbl_cache_close(FblCache *cache);
+// The folder, which may not exist yet; NULL when the cache is off.
+const char *fbl_cache_directory(const FblCache *cache);
 
 // True and *out_code (owned by the caller) when the entry is there and whole.
 bool fbl_cache_get(FblCache *cache, const FblHash *key, FblKernelCode *out_code);

@@ -244,9 +244,9 @@ void fbl_exec_set_scalar(const FblExec *exec, int function, const char *name, do
     }
 }
 
-static int64_t now(void) {
+static int64_t now(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
@@ -255,18 +255,31 @@ typedef struct Job {
     const FblStep *step;
     const Launch *launches;
     uint64_t seed, step_number;
-    int64_t *nanoseconds; // per launch, of the first thread; or NULL
+    int64_t *nanoseconds; // per launch, processor time of the first thread; or NULL
 } Job;
 
 static void run_part(const Job *job, const FblStepPart *part, int64_t begin, int64_t end, int thread) {
     const Launch *launch = &job->launches[part->launch];
     FblKernelArgs args = {launch->buffers, job->exec->scratch[thread], job->seed, job->step_number, job->exec->plan->kernels[launch->kernel]};
     if (job->nanoseconds && thread == 0) {
-        int64_t start = now();
+        int64_t start = now(CLOCK_THREAD_CPUTIME_ID);
         part->fn(&args, begin, end);
-        job->nanoseconds[part->launch] += now() - start;
+        job->nanoseconds[part->launch] += now(CLOCK_THREAD_CPUTIME_ID) - start;
     } else {
         part->fn(&args, begin, end);
+    }
+}
+
+static void run_share(const Job *job, int64_t share, int thread) {
+    const FblStep *step = job->step;
+    for (int64_t piece = 0; piece < step->pieces; piece++) {
+        for (int32_t k = 0; k < step->part_count; k++) {
+            const FblStepPart *part = &step->parts[k];
+            if (piece + part->pieces >= step->pieces) { // all pieces of a fine part, the last of a coarse one
+                int64_t at = part->pieces == 1 ? share : share * part->pieces + piece;
+                run_part(job, part, at * part->items, (at + 1) * part->items, thread);
+            }
+        }
     }
 }
 
@@ -274,9 +287,7 @@ static void run_job(void *arg, int64_t begin, int64_t end, int thread) {
     const Job *job = arg;
     const FblStep *step = job->step;
     for (int64_t share = begin; step->shares && share < end; share++) {
-        for (int32_t k = 0; k < step->part_count; k++) {
-            run_part(job, &step->parts[k], share * step->parts[k].items, (share + 1) * step->parts[k].items, thread);
-        }
+        run_share(job, share, thread);
     }
     int64_t at = 0;
     for (int32_t k = 0; !step->shares && k < step->part_count; k++) {
@@ -291,23 +302,21 @@ static void run_job(void *arg, int64_t begin, int64_t end, int thread) {
 
 void fbl_exec_call(FblExec *exec, int function, uint64_t seed, uint64_t step, int64_t *nanoseconds) {
     const FblSteps *steps = &exec->steps[function];
+    size_t launches = exec->plan->functions[function].launch_count;
     Job job = {exec, NULL, exec->launches[function], seed, step, nanoseconds};
+    int64_t begin = 0;
     if (nanoseconds) {
-        memset(nanoseconds, 0, exec->plan->functions[function].launch_count * sizeof *nanoseconds);
+        memset(nanoseconds, 0, (launches + 1) * sizeof *nanoseconds);
+        begin = now(CLOCK_MONOTONIC);
     }
     for (size_t k = 0; k < steps->count; k++) {
         job.step = &steps->items[k];
-        int64_t begin = nanoseconds ? now() : 0, before = 0, after = 0;
-        for (int32_t i = 0; nanoseconds && i < job.step->part_count; i++) {
-            before += nanoseconds[job.step->parts[i].launch];
-        }
         fbl_pool_run(exec->pool, run_job, &job, job.step->items);
-        // What the first thread waited for the others is counted to the step's last launch.
-        for (int32_t i = 0; nanoseconds && i < job.step->part_count; i++) {
-            after += nanoseconds[job.step->parts[i].launch];
-        }
-        if (nanoseconds) {
-            nanoseconds[job.step->parts[job.step->part_count - 1].launch] += now() - begin - (after - before);
+    }
+    if (nanoseconds) {
+        nanoseconds[launches] = now(CLOCK_MONOTONIC) - begin;
+        for (size_t k = 0; k < launches; k++) {
+            nanoseconds[launches] -= nanoseconds[k];
         }
     }
 }

@@ -47,8 +47,9 @@ void fbl_exec_set_scalar(const FblExec *exec, int function, const char *name, do
 // Writes doubles into an input tensor, converted to its dtype.
 void fbl_exec_set_tensor(const FblExec *exec, const FblPlanTensor *tensor, const double *values);
 
-// Runs a function. `seed` and `step` feed random numbers. When `nanoseconds` isn't NULL, it gets launch_count times
-// that add up to the wall time: of the calling thread, and of its waiting for the others.
+// Runs a function. `seed` and `step` feed random numbers. When `nanoseconds` isn't NULL, it gets launch_count + 1 numbers:
+// the processor time that the calling thread spent in each launch, and the rest of the wall time, in which it waited for
+// the other threads or did not run.
 void fbl_exec_call(FblExec *exec, int function, uint64_t seed, uint64_t step, int64_t *nanoseconds);
 
 // Bytes that this executor holds itself.

@@ -31,13 +31,13 @@ static const FblKernelCode *code_of(const Build *b, size_t launch) { return &b->
 
 static FblStep *new_step(Build *b, size_t parts, bool shares) {
     FblStep *step = &b->steps->items[b->steps->count++];
-    *step = (FblStep){.parts = zeroed(parts, sizeof *step->parts), .shares = shares};
+    *step = (FblStep){.parts = zeroed(parts, sizeof *step->parts), .shares = shares, .pieces = 1};
     return step;
 }
 
-static void add_part(Build *b, FblStep *step, size_t launch, int32_t phase, int64_t items) {
+static void add_part(Build *b, FblStep *step, size_t launch, int32_t phase, int64_t items, int64_t pieces) {
     FblKernelFn fn = fbl_cpu_entry(b->code, (size_t)b->function->launches[launch].kernel, phase);
-    step->parts[step->part_count++] = (FblStepPart){(int32_t)launch, fn, items};
+    step->parts[step->part_count++] = (FblStepPart){(int32_t)launch, fn, items, pieces};
     step->items += step->shares ? 0 : items;
 }
 
@@ -50,8 +50,9 @@ static int32_t image_phase(const Build *b, size_t launch) { return is_weight_gra
 
 static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
 
-// Shares into which all launches of [first, end) divide; 0 when one of them does not, or when threads would be idle.
-static int64_t shares_of(const Build *b, size_t first, size_t end) {
+// The greatest number of equal shares into which the images of all launches of [first, end) divide, weight gradients being
+// left out when `fine`; 0 when a launch does not divide.
+static int64_t division_of(const Build *b, size_t first, size_t end, bool fine) {
     int64_t shares = 0;
     for (size_t k = first; k < end; k++) {
         const FblKernel *kernel = kernel_of(b, k);
@@ -60,9 +61,30 @@ static int64_t shares_of(const Build *b, size_t first, size_t end) {
         if (groups < 1 || code->phases > 2 || code->items[image_phase(b, k)] % groups != 0) {
             return 0;
         }
-        shares = gcd(groups, shares);
+        shares = fine && is_weight_grad(kernel) ? shares : gcd(groups, shares);
     }
+    return shares;
+}
+
+// Shares of a chain; 0 when it can't be divided, or not so that all threads have something to do.
+static int64_t shares_of(const Build *b, size_t first, size_t end) {
+    int64_t shares = division_of(b, first, end, false);
     return shares % b->threads == 0 || shares >= (int64_t)MANY_SHARES * b->threads ? shares : 0;
+}
+
+static void add_shares(Build *b, size_t first, size_t end, int64_t shares) {
+    FblStep *step = new_step(b, end - first, true);
+    int64_t fine = division_of(b, first, end, true);
+    step->items = shares;
+    step->pieces = fine > 0 ? fine / shares : 1;
+    for (int coarse = 0; coarse < 2; coarse++) {
+        for (size_t k = first; k < end; k++) {
+            int64_t pieces = coarse ? 1 : step->pieces;
+            if (is_weight_grad(kernel_of(b, k)) == coarse) {
+                add_part(b, step, k, image_phase(b, k), code_of(b, k)->items[image_phase(b, k)] / shares / pieces, pieces);
+            }
+        }
+    }
 }
 
 static void add_chain(Build *b, size_t first, size_t end, int64_t shares) {
@@ -74,18 +96,14 @@ static void add_chain(Build *b, size_t first, size_t end, int64_t shares) {
     FblStep *step = before ? new_step(b, before, false) : NULL;
     for (size_t k = first; k < end && step; k++) {
         if (image_phase(b, k) == 1) {
-            add_part(b, step, k, 0, code_of(b, k)->items[0]);
+            add_part(b, step, k, 0, code_of(b, k)->items[0], 1);
         }
     }
-    step = new_step(b, end - first, true);
-    step->items = shares;
-    for (size_t k = first; k < end; k++) {
-        add_part(b, step, k, image_phase(b, k), code_of(b, k)->items[image_phase(b, k)] / shares);
-    }
+    add_shares(b, first, end, shares);
     step = after ? new_step(b, after, false) : NULL;
     for (size_t k = first; k < end && step; k++) {
         if (code_of(b, k)->phases > 1 && image_phase(b, k) == 0) {
-            add_part(b, step, k, 1, code_of(b, k)->items[1]);
+            add_part(b, step, k, 1, code_of(b, k)->items[1], 1);
         }
     }
 }
@@ -107,7 +125,7 @@ void fbl_steps_build(const FblPlan *plan, const FblPlanFunction *function, const
         for (size_t k = first; k < end; k++) {
             const FblKernelCode *own = code_of(&b, k);
             for (int32_t phase = 0; shares == 0 && phase < own->phases; phase++) {
-                add_part(&b, new_step(&b, 1, false), k, phase, own->items[phase]);
+                add_part(&b, new_step(&b, 1, false), k, phase, own->items[phase], 1);
             }
             out_steps->workspace[k] = shares > 0 ? at : 0;
             int64_t past = out_steps->workspace[k] + (own->workspace_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;

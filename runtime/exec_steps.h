@@ -13,13 +13,18 @@
 typedef struct FblStepPart {
     int32_t launch; // index in the function
     FblKernelFn fn;
-    int64_t items; // of one share, or of the whole phase
+    int64_t items; // of one piece of a share, or of the whole phase
+    int64_t pieces; // of a share: 1, or the step's
 } FblStepPart;
 
 typedef struct FblStep {
     FblStepPart *parts;
     int32_t part_count;
-    bool shares;   // item s runs items [s * items, (s + 1) * items) of every part in order; else the parts' items follow one another
+    // An item of the step is a share of the images, which every part does in order; else the parts' items follow one another.
+    // Weight gradients divide more coarsely than the rest (each share has sums of its own) and nothing in the chain waits for
+    // them: the other parts run `pieces` times a share, for a piece of it, then the weight gradients for all of it.
+    bool shares;
+    int64_t pieces;
     int64_t items; // shares, or the sum of the parts' items
 } FblStep;
 

@@ -94,7 +94,7 @@ static void compare_all(const Run *run, FblBindings *want, double bound) {
     "}\n"
 #define OWN_MEAN "  %3 = const() {value=2560} : f32\n  %4 = div(%2, %3) : f32[channel=16]\n"
 #define MEAN_OF_FEWER "  %3 = const() {value=2559} : f32\n  %4 = div(%2, %3) : f32[channel=16]\n"
-#define LARGEST "  %4 = reduce_max(%0) {axes=[batch, height, width]} : f32[channel=16]\n"
+#define LARGEST "  %3 = const() {value=0} : f32\n  %4 = reduce_max(%0) {axes=[batch, height, width]} : f32[channel=16]\n"
 
 // f32 numbers about 1000 with a deviation of about 1: their distance to their mean is exact to 3e-5, its square sums to
 // 1e-5 of itself. Sums of squares minus the square of the mean would be wrong by 0.06 a number, 6e-2.

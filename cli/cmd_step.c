@@ -6,6 +6,7 @@
 #include "base/diag.h"
 #include "cli/options.h"
 #include "cli/simulate.h"
+#include "runtime/torch_file.h"
 
 typedef struct StepFiles {
     FblTensorFile batch, weights;
@@ -86,7 +87,7 @@ static FblStatus run_steps(FblCli *cli, FblSimulation *sim) {
 static FblStatus step_files(FblCli *cli, StepFiles *files) {
     FBL_TRY(fbl_tensor_file_read(cli->ctx, cli->batch_file, &files->batch));
     if (cli->weights) {
-        FBL_TRY(fbl_tensor_file_read(cli->ctx, cli->weights, &files->weights));
+        FBL_TRY(fbl_weights_read(cli->ctx, cli->weights, &files->weights));
     }
     const FblFileTensor *image = fbl_tensor_file_find(&files->batch, "image");
     const FblFileTensor *count = fbl_tensor_file_find(&files->batch, "class_count");

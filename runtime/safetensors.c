@@ -57,6 +57,7 @@ void fbl_tensor_file_deinit(FblTensorFile *file) {
     free(file->metadata);
     free(file->bytes);
     free(file->names);
+    free(file->copies);
     *file = (FblTensorFile){0};
 }
 

@@ -49,6 +49,7 @@ typedef struct FblTensorFile {
     char *bytes; // the whole file
     size_t size; // of `bytes`
     char *names; // storage of names and strings
+    char *copies; // storage of tensors that do not lie in `bytes` in their order; NULL when all do
 } FblTensorFile;
 
 // Bytes of one element, and the format's name of the type ("F32").

@@ -8,6 +8,7 @@
 
 #include "base/diag.h"
 #include "base/io.h"
+#include "runtime/torch_file.h"
 
 #define PROGRESS_NAME "run.progress" // sums of an unfinished epoch in a checkpoint
 #define SAVE_SECONDS 600.0
@@ -107,7 +108,7 @@ static FblStatus start_weights(Trainer *t) {
     FBL_TRY(fbl_train_init_weights(t->ctx, &options->programs, t->seed));
     if (options->init) {
         FblTensorFile file;
-        FBL_TRY(fbl_tensor_file_read(t->ctx, options->init, &file));
+        FBL_TRY(fbl_weights_read(t->ctx, options->init, &file));
         FblStatus status = fbl_train_load_weights(t->ctx, &options->programs, &file, options->init, options->quiet ? NULL : stderr);
         fbl_tensor_file_deinit(&file);
         return status;

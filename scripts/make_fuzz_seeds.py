@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fills tests/fuzz/corpus/ for the readers of data files: run from the root of the project, after make_data_cases.py."""
+"""Fills tests/fuzz/corpus/ for the readers of data files: run from the root of the project, after make_data_cases.py and make_torch_files.py."""
 import hashlib
 import json
 import os
@@ -40,6 +40,11 @@ def main():
              b"cnumpy\ndtype\n(U\2u1K\0K\1tR(K\3U\1|NNNtb\x89T\0\x0c\0\0" + b"\x20" * 3072 + b"tb")
     write("pickle", "two", b"\x80\x02}q\0(U\6labels]q\1K\3aU\4data" + array + b"u.")
     write("pickle", "text", b"(dp0\nS'labels'\np1\n(lp2\nI3\naI01\nasV\\u00e9\np3\n(F1.5\nL7L\nNtp4\nsg1\n.")
+    os.makedirs(OUT + "torch_file", exist_ok=True)
+    for name in ["zip.pth", "old.pth", "nested.pth", "code.pth"]:
+        shutil.copy("tests/data/torch/" + name, OUT + "torch_file/" + name)
+    old = open("tests/data/torch/old.pth", "rb").read()
+    write("torch_file", "body", old[old.index(b"\x80\x02ccollections"):])  # what the target puts behind an honest beginning
     os.makedirs(OUT + "image", exist_ok=True)
     for name in IMAGES:
         shutil.copy("tests/data/images/" + name, OUT + "image/" + name)

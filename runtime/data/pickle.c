@@ -11,18 +11,47 @@
 // Far above what a data set of a million images holds; a bound on what a hostile file can make us allocate.
 #define VALUE_LIMIT 8000000u
 
-typedef enum Callable { CALL_RECONSTRUCT, CALL_DTYPE, CALL_NDARRAY, CALL_ENCODE } Callable;
+typedef enum Callable {
+    CALL_RECONSTRUCT,
+    CALL_DTYPE,
+    CALL_NDARRAY,
+    CALL_ENCODE,
+    CALL_TORCH, // this and what follows: only in PyTorch's files
+    CALL_DICT = CALL_TORCH,
+    CALL_TENSOR,
+    CALL_PARAMETER,
+    CALL_SCALAR,
+    CALL_STORAGE, // + index into storage_types
+} Callable;
+
+static const char *const storage_types[] = {"f4", "f8", "f2", "bf", "i8", "i4", "i2", "i1", "u1", "b1"};
 
 static const struct {
     const char *module;
     const char *name;
-    Callable call;
+    int call;
 } globals[] = {
     {"numpy.core.multiarray", "_reconstruct", CALL_RECONSTRUCT},
     {"numpy._core.multiarray", "_reconstruct", CALL_RECONSTRUCT},
     {"numpy", "ndarray", CALL_NDARRAY},
     {"numpy", "dtype", CALL_DTYPE},
     {"_codecs", "encode", CALL_ENCODE},
+    {"collections", "OrderedDict", CALL_DICT},
+    {"torch._utils", "_rebuild_tensor", CALL_TENSOR},
+    {"torch._utils", "_rebuild_tensor_v2", CALL_TENSOR},
+    {"torch._utils", "_rebuild_parameter", CALL_PARAMETER},
+    {"numpy.core.multiarray", "scalar", CALL_SCALAR},
+    {"numpy._core.multiarray", "scalar", CALL_SCALAR},
+    {"torch", "FloatStorage", CALL_STORAGE},
+    {"torch", "DoubleStorage", CALL_STORAGE + 1},
+    {"torch", "HalfStorage", CALL_STORAGE + 2},
+    {"torch", "BFloat16Storage", CALL_STORAGE + 3},
+    {"torch", "LongStorage", CALL_STORAGE + 4},
+    {"torch", "IntStorage", CALL_STORAGE + 5},
+    {"torch", "ShortStorage", CALL_STORAGE + 6},
+    {"torch", "CharStorage", CALL_STORAGE + 7},
+    {"torch", "ByteStorage", CALL_STORAGE + 8},
+    {"torch", "BoolStorage", CALL_STORAGE + 9},
 };
 
 typedef struct Machine {
@@ -37,6 +66,7 @@ typedef struct Machine {
     size_t memo_size;
     size_t memo_next; // for MEMOIZE
     size_t values;    // made so far
+    bool torch;       // tensors are allowed
     bool failed;
 } Machine;
 
@@ -227,14 +257,17 @@ static void memo_get(Machine *m, uint64_t index) {
 
 static void push_global(Machine *m, const char *module, size_t module_length, const char *name, size_t name_length) {
     for (size_t i = 0; i < sizeof globals / sizeof *globals; i++) {
+        if (globals[i].call >= CALL_TORCH && !m->torch) {
+            break;
+        }
         if (strlen(globals[i].module) == module_length && memcmp(globals[i].module, module, module_length) == 0 &&
             strlen(globals[i].name) == name_length && memcmp(globals[i].name, name, name_length) == 0) {
             push_int(m, globals[i].call, FBL_PICKLE_GLOBAL);
             return;
         }
     }
-    fail(m, "it calls `%.*s.%.*s`, and only plain data and numpy arrays are read",
-         (int)(module_length > 60 ? 60 : module_length), module, (int)(name_length > 60 ? 60 : name_length), name);
+    fail(m, "it calls `%.*s.%.*s`, and only plain data and %s are read", (int)(module_length > 60 ? 60 : module_length),
+         module, (int)(name_length > 60 ? 60 : name_length), name, m->torch ? "tensors" : "numpy arrays");
 }
 
 // What latin-1 encoding makes of UTF-8 text: how Python 3 writes bytes in protocols 0 to 2.
@@ -255,6 +288,68 @@ static void encode_latin1(Machine *m, const FblPickleValue *text) {
         bytes[length++] = (char)c;
     }
     push_string(m, bytes, length);
+}
+
+// OrderedDict() or OrderedDict([(key, value), ...]).
+static void make_dict(Machine *m, const FblPickleValue *arguments) {
+    FblPickleValue *dict = make(m, FBL_PICKLE_DICT);
+    const FblPickleValue *pairs = arguments->count > 0 ? arguments->items[0] : NULL;
+    for (size_t i = 0; pairs != NULL && i < pairs->count; i++) {
+        const FblPickleValue *pair = pairs->items[i];
+        if (pairs->kind == FBL_PICKLE_DICT || pair->count != 2 || m->values++ >= VALUE_LIMIT) {
+            fail(m, "a call in it has unexpected arguments");
+            return;
+        }
+        FBL_PUSH(m->arena, dict->items, dict->count, dict->capacity, pair->items[0]);
+        FBL_PUSH(m->arena, dict->items, dict->count, dict->capacity, pair->items[1]);
+    }
+    push(m, dict);
+}
+
+// (storage, offset, shape, strides, ...): what follows does not concern the values.
+static void make_tensor(Machine *m, const FblPickleValue *arguments) {
+    FblPickleValue **items = arguments->items;
+    if (arguments->count < 4 || items[0]->kind != FBL_PICKLE_STORAGE || items[1]->kind != FBL_PICKLE_INT ||
+        items[2]->kind != FBL_PICKLE_TUPLE || items[3]->kind != FBL_PICKLE_TUPLE || items[2]->count != items[3]->count) {
+        fail(m, "a tensor in it has an unexpected form");
+        return;
+    }
+    FblPickleValue *tensor = make(m, FBL_PICKLE_TENSOR);
+    tensor->items = items;
+    tensor->count = 4;
+    push(m, tensor);
+}
+
+static void call_torch(Machine *m, int64_t call, const FblPickleValue *arguments) {
+    if (call == CALL_DICT) {
+        make_dict(m, arguments);
+    } else if (call == CALL_TENSOR) {
+        make_tensor(m, arguments);
+    } else if (call == CALL_PARAMETER && arguments->count > 0 && arguments->items[0]->kind == FBL_PICKLE_TENSOR) {
+        push(m, arguments->items[0]);
+    } else if (call == CALL_SCALAR) {
+        push(m, make(m, FBL_PICKLE_NONE)); // a number beside the weights, such as the best accuracy
+    } else {
+        fail(m, "a call in it has unexpected arguments");
+    }
+}
+
+// BINPERSID: the tuple that names a storage.
+static void push_storage(Machine *m) {
+    FblPickleValue *id = pop(m);
+    if (m->failed) {
+        return;
+    }
+    if (!m->torch || id->kind != FBL_PICKLE_TUPLE || id->count < 5 || fbl_pickle_storage_type(id->items[1]) == NULL ||
+        id->items[2]->kind != FBL_PICKLE_STRING || id->items[4]->kind != FBL_PICKLE_INT) {
+        fail(m, "it refers to something that is no storage of numbers");
+        return;
+    }
+    FblPickleValue *storage = make(m, FBL_PICKLE_STORAGE);
+    storage->items = id->items;
+    storage->count = id->count;
+    FBL_PUSH(m->arena, m->out->storages, m->out->storage_count, m->out->storage_capacity, storage);
+    push(m, storage);
 }
 
 static void reduce(Machine *m) {
@@ -278,6 +373,8 @@ static void reduce(Machine *m) {
         push(m, dtype);
     } else if (callable->integer == CALL_ENCODE && count == 2 && items[0]->kind == FBL_PICKLE_STRING) {
         encode_latin1(m, items[0]);
+    } else if (callable->integer >= CALL_TORCH) {
+        call_torch(m, callable->integer, arguments);
     } else {
         fail(m, "a call in it has unexpected arguments");
     }
@@ -292,6 +389,9 @@ static void build(Machine *m) {
     FblPickleValue *object = m->depth > 0 ? m->stack[m->depth - 1] : NULL;
     if (object != NULL && object->kind == FBL_PICKLE_DTYPE) {
         return; // byte order and flags, which one-byte elements do not have
+    }
+    if (object != NULL && m->torch && object->kind == FBL_PICKLE_DICT) {
+        return; // the version numbers that a state dictionary carries
     }
     if (object == NULL || object->kind != FBL_PICKLE_ARRAY || state->kind != FBL_PICKLE_TUPLE || state->count != 5 ||
         state->items[1]->kind != FBL_PICKLE_TUPLE || state->items[2]->kind != FBL_PICKLE_DTYPE ||
@@ -634,56 +734,43 @@ static bool step(Machine *m) {
     case 'b': // BUILD
         build(m);
         break;
+    case 'Q': // BINPERSID
+        push_storage(m);
+        break;
     default:
         fail(m, "it holds objects other than plain data (opcode 0x%02x)", *opcode);
     }
     return m->failed;
 }
 
-FblStatus fbl_pickle_read(FblPickle *pickle, const uint8_t *bytes, size_t size) {
+static FblStatus read(FblPickle *pickle, const uint8_t *bytes, size_t size, bool torch, size_t *out_used) {
     *pickle = (FblPickle){0};
     fbl_arena_init(&pickle->arena);
-    Machine machine = {.out = pickle, .arena = &pickle->arena, .at = bytes, .end = bytes + size};
+    Machine machine = {.out = pickle, .arena = &pickle->arena, .at = bytes, .end = bytes + size, .torch = torch};
     while (!step(&machine)) {
     }
     if (machine.failed) {
         pickle->root = NULL;
     }
+    *out_used = (size_t)(machine.at - bytes);
     return machine.failed ? FBL_USER : FBL_OK;
+}
+
+FblStatus fbl_pickle_read(FblPickle *pickle, const uint8_t *bytes, size_t size) {
+    size_t used;
+    return read(pickle, bytes, size, false, &used);
+}
+
+FblStatus fbl_pickle_read_torch(FblPickle *pickle, const uint8_t *bytes, size_t size, size_t *out_used) {
+    return read(pickle, bytes, size, true, out_used);
+}
+
+const char *fbl_pickle_storage_type(const FblPickleValue *value) {
+    int64_t index = value->kind == FBL_PICKLE_GLOBAL ? value->integer - CALL_STORAGE : -1;
+    return index >= 0 ? storage_types[index] : NULL;
 }
 
 void fbl_pickle_deinit(FblPickle *pickle) {
     fbl_arena_deinit(&pickle->arena);
     pickle->root = NULL;
-}
-
-const FblPickleValue *fbl_pickle_get(const FblPickleValue *dict, const char *key) {
-    size_t length = strlen(key);
-    for (size_t i = 0; dict->kind == FBL_PICKLE_DICT && i + 1 < dict->count; i += 2) {
-        const FblPickleValue *item = dict->items[i];
-        if (item->kind == FBL_PICKLE_STRING && item->length == length && memcmp(item->text, key, length) == 0) {
-            return dict->items[i + 1];
-        }
-    }
-    return NULL;
-}
-
-bool fbl_pickle_u8_array(const FblPickleValue *value, int rank, int64_t *out_shape, const uint8_t **out_data) {
-    if (value == NULL || value->kind != FBL_PICKLE_ARRAY || value->count != 2 || value->integer != 0 ||
-        value->length != 2 || memcmp(value->text, "u1", 2) != 0 || value->items[0]->count != (size_t)rank) {
-        return false;
-    }
-    int64_t total = 1;
-    for (int i = 0; i < rank; i++) {
-        const FblPickleValue *extent = value->items[0]->items[i];
-        if (extent->kind != FBL_PICKLE_INT || !fbl_mul_i64(total, extent->integer, &total)) {
-            return false;
-        }
-        out_shape[i] = extent->integer;
-    }
-    if ((uint64_t)total != value->items[1]->length) {
-        return false;
-    }
-    *out_data = (const uint8_t *)value->items[1]->text;
-    return true;
 }

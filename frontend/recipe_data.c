@@ -37,6 +37,17 @@ static const DataCall data_calls[] = {
     {"augment", "random_resized_crop", {{"size", 'i', NULL, true}}},
     {"augment", "resize", {{"size", 'i', NULL, true}}},
     {"augment", "center_crop", {{"size", 'i', NULL, true}}},
+    {"augment",
+     "color_jitter",
+     {{"brightness", 'r', NULL, false},
+      {"contrast", 'r', NULL, false},
+      {"saturation", 'r', NULL, false},
+      {"hue", 'r', NULL, false}}},
+    {"augment", "cutout", {{"length", 'i', NULL, true}, {"count", 'i', NULL, false}}},
+    {"augment", "auto_augment", {{0}}},
+    {"augment", "rand_augment", {{"count", 'i', NULL, false}, {"magnitude", 'i', NULL, false}}},
+    {"augment", "mixup", {{"alpha", 'r', NULL, true}}},
+    {"augment", "cutmix", {{"alpha", 'r', NULL, true}}},
     {"sampler", "shuffle", {{0}}},
     {"sampler", "sequential", {{0}}},
     {"sampler", "balanced", {{0}}},
@@ -417,6 +428,30 @@ bool fbl_recipe_reinit(FblBuild *b, const FblExpr *expr) {
     return true;
 }
 
+// mixup(alpha) and cutmix(alpha) among the augmentations: the step then takes two labels an image, like with the key `mixup`,
+// whose value is 0 when there is cutmix alone.
+static bool read_mixing(FblBuild *b, FblRecipe *recipe) {
+    for (size_t i = 0; i < recipe->augment.count; i++) {
+        const FblValue *call = &recipe->augment.items[i];
+        bool mixup = strcmp(call->string, "mixup") == 0;
+        if (!mixup && strcmp(call->string, "cutmix") != 0) {
+            continue;
+        }
+        const FblValue *alpha = data_get(call, "augment", "alpha");
+        if (!(alpha->real > 0 && alpha->real < 1e6)) {
+            fbl_build_error(b, "E0172", alpha->loc, "`alpha` of `%s` must be above 0", call->string);
+            return false;
+        }
+        if (recipe->mixup.kind == FBL_VALUE_NONE) {
+            recipe->mixup = (FblValue){.kind = FBL_VALUE_REAL, .loc = call->loc};
+        }
+        if (mixup) {
+            recipe->mixup.real = alpha->real;
+        }
+    }
+    return true;
+}
+
 // ---------------------------------------------------------------------------------------------------- extents
 
 static void set_if_open(FblBuild *b, const char *axis, int64_t extent, FblLoc loc) {
@@ -471,6 +506,7 @@ bool fbl_recipe_data(FblBuild *b, const FblRecipeExprs *exprs) {
             recipe->mixup = (FblValue){.kind = FBL_VALUE_REAL, .real = alpha, .loc = mixup->loc};
         }
     }
+    ok = ok && read_mixing(b, recipe);
     int64_t seed = 0;
     ok = read_int(b, exprs->items[FBL_KEY_BATCH], "batch", 1, &recipe->batch) && ok;
     ok = read_int(b, exprs->items[FBL_KEY_EPOCHS], "epochs", 1, &recipe->epochs) && ok;

@@ -87,26 +87,54 @@ static FblStatus read_dataset(FblContext *ctx, const FblRecipe *recipe, const ch
     return read_imbalance(ctx, call, &out->imbalance);
 }
 
+static FblAugment augment_of(FblAugmentKind kind, const FblValue *call) {
+    FblAugment out = {.kind = kind, .size = (int32_t)integer_of(call, "size", 0, 0), .pad = (int32_t)integer_of(call, "pad", 1, 0)};
+    switch (kind) {
+    case FBL_AUGMENT_COLOR_JITTER:
+        out = (FblAugment){.kind = kind, .amount = {real_of(call, "brightness", 0, 0), real_of(call, "contrast", 1, 0), real_of(call, "saturation", 2, 0), real_of(call, "hue", 3, 0)}};
+        break;
+    case FBL_AUGMENT_CUTOUT:
+        out = (FblAugment){.kind = kind, .size = (int32_t)integer_of(call, "length", 0, 0), .count = (int32_t)integer_of(call, "count", 1, 1)};
+        break;
+    case FBL_AUGMENT_RAND_AUGMENT:
+        out = (FblAugment){.kind = kind, .count = (int32_t)integer_of(call, "count", 0, 2), .size = (int32_t)integer_of(call, "magnitude", 1, 9)};
+        break;
+    default:
+        break;
+    }
+    return out;
+}
+
 static FblStatus read_augment(FblContext *ctx, const FblRecipe *recipe, FblTransform *out) {
     static const struct {
         const char *name;
         FblAugmentKind kind;
     } kinds[] = {{"random_crop", FBL_AUGMENT_RANDOM_CROP}, {"random_flip", FBL_AUGMENT_RANDOM_FLIP},
-                 {"random_resized_crop", FBL_AUGMENT_RANDOM_RESIZED_CROP}, {"resize", FBL_AUGMENT_RESIZE}, {"center_crop", FBL_AUGMENT_CENTER_CROP}};
+                 {"random_resized_crop", FBL_AUGMENT_RANDOM_RESIZED_CROP}, {"resize", FBL_AUGMENT_RESIZE}, {"center_crop", FBL_AUGMENT_CENTER_CROP},
+                 {"color_jitter", FBL_AUGMENT_COLOR_JITTER}, {"cutout", FBL_AUGMENT_CUTOUT}, {"auto_augment", FBL_AUGMENT_AUTO_AUGMENT},
+                 {"rand_augment", FBL_AUGMENT_RAND_AUGMENT}};
     for (size_t i = 0; i < recipe->augment.count; i++) {
         const FblValue *call = &recipe->augment.items[i];
+        const char *name = call->kind == FBL_VALUE_CALL ? call->string : "?";
+        if (strcmp(name, "mixup") == 0) {
+            continue; // of whole batches: its alpha is the recipe's `mixup`
+        }
+        if (strcmp(name, "cutmix") == 0) {
+            out->cutmix_alpha = real_of(call, "alpha", 0, 0);
+            continue;
+        }
         if (out->count == FBL_AUGMENT_MAX) {
             return fbl_error(ctx, "E0703", call->loc, "at most %d augmentations", FBL_AUGMENT_MAX);
         }
         bool known = false;
         for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
-            if (call->kind == FBL_VALUE_CALL && strcmp(kinds[k].name, call->string) == 0) {
-                out->ops[out->count++] = (FblAugment){kinds[k].kind, (int32_t)integer_of(call, "size", 0, 0), (int32_t)integer_of(call, "pad", 1, 0)};
+            if (strcmp(kinds[k].name, name) == 0) {
+                out->ops[out->count++] = augment_of(kinds[k].kind, call);
                 known = true;
             }
         }
         if (!known) {
-            return fbl_error(ctx, "E0703", call->loc, "there is no augmentation called `%s`", call->string ? call->string : "?");
+            return fbl_error(ctx, "E0703", call->loc, "there is no augmentation called `%s`", name);
         }
     }
     return FBL_OK;

@@ -304,7 +304,7 @@ static FblStatus prepare(Trainer *t) {
     if (!fbl_exec_output(programs->main, train, "loss")) {
         return fbl_error(t->ctx, "E0714", t->module->recipe.loc, "the program has no loss to train with");
     }
-    if (options->mixup_alpha > 0 && !fbl_exec_input(programs->main, train, "label2")) {
+    if ((options->mixup_alpha > 0 || options->transform.cutmix_alpha > 0) && !fbl_exec_input(programs->main, train, "label2")) {
         return fbl_error(t->ctx, "E0714", t->module->recipe.mixup.loc, "the loss does not read `label`, so mixup has nothing to mix");
     }
     t->steps = fbl_loader_steps_for(&options->sampler, options->train, t->batch);

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "base/diag.h"
-#include "runtime/data/random.h"
+#include "runtime/data/pixels.h"
+#include "runtime/data/policy.h"
 
 // Words of randomness set aside for each image: more than all operations of a transform draw.
 #define WORDS_PER_IMAGE 256
@@ -38,12 +39,30 @@ typedef struct Size {
     int32_t shorter;       // a lower bound of the shorter side; 0 = none
 } Size;
 
+// The kinds that leave the size as it is.
+static FblStatus check_in_place(FblContext *ctx, const FblAugment *op) {
+    static const char *const amounts[] = {"brightness", "contrast", "saturation", "hue"};
+    for (int i = 0; op->kind == FBL_AUGMENT_COLOR_JITTER && i < 4; i++) {
+        if (!(op->amount[i] >= 0 && op->amount[i] <= (i < 3 ? 1e6 : 0.5))) {
+            return fbl_error(ctx, "E0810", FBL_NO_LOC, "the %s of color_jitter must be %s, not %g", amounts[i],
+                             i < 3 ? "at least 0" : "between 0 and 0.5", op->amount[i]);
+        }
+    }
+    if (op->kind == FBL_AUGMENT_CUTOUT && (op->size < 1 || op->size > 1 << 14 || op->count < 1 || op->count > 16)) {
+        return fbl_error(ctx, "E0810", FBL_NO_LOC, "cutout needs a size of 1 to 16384 and a count of 1 to 16");
+    }
+    if (op->kind == FBL_AUGMENT_RAND_AUGMENT && (op->size < 0 || op->size > 30 || op->count < 1 || op->count > 16)) {
+        return fbl_error(ctx, "E0810", FBL_NO_LOC, "rand_augment needs a magnitude of 0 to 30 and 1 to 16 operations");
+    }
+    return FBL_OK;
+}
+
 static FblStatus check_op(FblContext *ctx, const FblAugment *op, Size *size) {
     static const char *const names[] = {"random_crop", "random_flip", "random_resized_crop", "resize", "center_crop"};
-    const char *name = names[op->kind];
-    if (op->kind == FBL_AUGMENT_RANDOM_FLIP) {
-        return FBL_OK;
+    if (op->kind == FBL_AUGMENT_RANDOM_FLIP || op->kind > FBL_AUGMENT_CENTER_CROP) {
+        return check_in_place(ctx, op);
     }
+    const char *name = names[op->kind];
     if (op->size <= 0 || op->size > 1 << 14 || op->pad < 0 || op->pad > 1 << 14) {
         return fbl_error(ctx, "E0810", FBL_NO_LOC, "%s needs a size of 1 to 16384 and a padding of 0 to 16384", name);
     }
@@ -184,45 +203,118 @@ static FblStatus cut(FblImage *image, const Window *w) {
 }
 
 // The rectangle of torchvision's RandomResizedCrop: ten tries, then the largest middle part of an allowed shape.
-static Window random_rectangle(const FblImage *image, FblRandom *random) {
+static Window random_rectangle(int32_t full_width, int32_t full_height, FblRandom *random) {
     const double low_ratio = 3.0 / 4.0;
     const double high_ratio = 4.0 / 3.0;
-    double area = (double)image->width * image->height;
+    double area = (double)full_width * full_height;
     for (int i = 0; i < 10; i++) {
         double target = area * (0.08 + 0.92 * fbl_random_unit(random));
         double ratio = exp(log(low_ratio) + (log(high_ratio) - log(low_ratio)) * fbl_random_unit(random));
         double width = rint(sqrt(target * ratio));
         double height = rint(sqrt(target / ratio));
-        if (width > 0 && width <= image->width && height > 0 && height <= image->height) {
+        if (width > 0 && width <= full_width && height > 0 && height <= full_height) {
             int32_t w = (int32_t)width;
             int32_t h = (int32_t)height;
-            int32_t top = below(random, image->height - h + 1);
-            int32_t left = below(random, image->width - w + 1);
+            int32_t top = below(random, full_height - h + 1);
+            int32_t left = below(random, full_width - w + 1);
             return (Window){top, left, h, w, false};
         }
     }
-    int32_t width = image->width;
-    int32_t height = image->height;
+    int32_t width = full_width;
+    int32_t height = full_height;
     double ratio = (double)width / height;
     if (ratio < low_ratio) {
         height = (int32_t)fmin(rint(width / low_ratio), height);
     } else if (ratio > high_ratio) {
         width = (int32_t)fmin(rint(height * high_ratio), width);
     }
-    return (Window){(image->height - height) / 2, (image->width - width) / 2, height, width, false};
+    return (Window){(full_height - height) / 2, (full_width - width) / 2, height, width, false};
 }
 
-static FblStatus resample(const FblAugment *op, FblRandom *random, FblImage *image) {
-    FblImage out;
-    if (op->kind == FBL_AUGMENT_RESIZE) {
-        FBL_TRY(fbl_image_resize_shorter(image, op->size, &out));
-    } else {
-        Window w = random_rectangle(image, random);
-        FBL_TRY(fbl_image_resize(image, w.left, w.top, w.width, w.height, op->size, op->size, &out));
+// Brightness, contrast, saturation and hue in an order of their own for each image, as torchvision's ColorJitter.
+static void jitter(const FblAugment *op, FblRandom *random, FblImage *image) {
+    int order[4] = {0, 1, 2, 3};
+    for (int i = 3; i > 0; i--) {
+        int j = below(random, i + 1), kept = order[i];
+        order[i] = order[j];
+        order[j] = kept;
     }
+    double factor[4];
+    for (int i = 0; i < 4; i++) {
+        double low = i < 3 ? fmax(0, 1 - op->amount[i]) : -op->amount[i];
+        double high = i < 3 ? 1 + op->amount[i] : op->amount[i];
+        factor[i] = low + (high - low) * fbl_random_unit(random);
+    }
+    for (int i = 0; i < 4; i++) {
+        if (op->amount[order[i]] > 0) {
+            switch (order[i]) {
+            case 0:
+                fbl_pixels_brightness(image, (float)factor[0]);
+                break;
+            case 1:
+                fbl_pixels_contrast(image, (float)factor[1]);
+                break;
+            case 2:
+                fbl_pixels_saturation(image, (float)factor[2]);
+                break;
+            default:
+                fbl_pixels_hue(image, factor[3]);
+            }
+        }
+    }
+}
+
+static void cut_out(const FblAugment *op, FblRandom *random, FblImage *image) {
+    for (int i = 0; i < op->count; i++) {
+        int64_t y = below(random, image->height), x = below(random, image->width);
+        fbl_pixels_erase(image, x - op->size / 2, y - op->size / 2, op->size, op->size);
+    }
+}
+
+static FblStatus resize_to(FblImage *image, const Window *w, int32_t width, int32_t height) {
+    FblImage out;
+    FBL_TRY(fbl_image_resize(image, w->left, w->top, w->width, w->height, width, height, &out));
     fbl_image_deinit(image);
     *image = out;
     return FBL_OK;
+}
+
+// Where a resampling operation takes its pixels from and the size it brings them to; it depends on the size alone.
+static bool plan_resample(const FblAugment *op, FblRandom *random, int32_t width, int32_t height, Window *out_from,
+                          int32_t *out_width, int32_t *out_height) {
+    *out_width = *out_height = op->size;
+    if (op->kind == FBL_AUGMENT_RANDOM_RESIZED_CROP) {
+        *out_from = random_rectangle(width, height, random);
+        return true;
+    }
+    *out_from = (Window){0, 0, height, width, false};
+    return fbl_image_shorter_size(width, height, op->size, out_width, out_height);
+}
+
+static FblStatus apply_op(const FblAugment *op, FblRandom *random, FblImage *image) {
+    Window w = {0, 0, image->height, image->width, false};
+    int32_t width, height;
+    switch (op->kind) {
+    case FBL_AUGMENT_RANDOM_CROP:
+    case FBL_AUGMENT_RANDOM_FLIP:
+    case FBL_AUGMENT_CENTER_CROP:
+        move_window(op, random, &w);
+        return cut(image, &w);
+    case FBL_AUGMENT_RANDOM_RESIZED_CROP:
+    case FBL_AUGMENT_RESIZE:
+        return plan_resample(op, random, image->width, image->height, &w, &width, &height) ? resize_to(image, &w, width, height) : FBL_NOMEM;
+    case FBL_AUGMENT_COLOR_JITTER:
+        jitter(op, random, image);
+        return FBL_OK;
+    case FBL_AUGMENT_CUTOUT:
+        cut_out(op, random, image);
+        return FBL_OK;
+    case FBL_AUGMENT_AUTO_AUGMENT:
+        return fbl_auto_augment(image, random);
+    case FBL_AUGMENT_RAND_AUGMENT:
+        return fbl_rand_augment(image, op->count, op->size, random);
+    }
+    return FBL_INTERNAL;
 }
 
 // In-memory images, when the window never reaches outside of an earlier one: no pixel is copied twice.
@@ -245,10 +337,7 @@ static bool apply_window(const FblTransform *transform, const FblNormTable *tabl
     return true;
 }
 
-static FblStatus get_image(const FblDataset *data, int64_t index, FblImage *out, FblImageError *error) {
-    if (data->paths != NULL) {
-        return fbl_image_read(data->paths[index], out, error);
-    }
+static FblStatus unpack(const FblDataset *data, int64_t index, FblImage *out) {
     size_t plane = (size_t)data->height * (size_t)data->width;
     *out = (FblImage){.width = data->width, .height = data->height, .pixels = malloc(3 * plane)};
     if (out->pixels == NULL) {
@@ -263,6 +352,38 @@ static FblStatus get_image(const FblDataset *data, int64_t index, FblImage *out,
     return FBL_OK;
 }
 
+// A file's picture and the transform's first operation, when that resamples: what it does not need is not decoded.
+static FblStatus decode_first(const FblAugment *op, FblRandom *random, const uint8_t *bytes, size_t size, FblImage *out,
+                              FblImageError *error) {
+    int32_t width, height, to_width, to_height;
+    Window from;
+    FBL_TRY(fbl_image_size(bytes, size, &width, &height, error));
+    if (!plan_resample(op, random, width, height, &from, &to_width, &to_height)) {
+        return FBL_NOMEM;
+    }
+    FblImagePart part = {.left = from.left, .top = from.top, .width = from.width, .height = from.height,
+                         .shrink = fbl_image_shrink(from.width, from.height, to_width, to_height)};
+    FBL_TRY(fbl_image_decode_part(bytes, size, &part, error));
+    bool whole = part.left == floor(part.left) && part.top == floor(part.top) && part.width == floor(part.width) && part.height == floor(part.height);
+    FblStatus status = whole ? fbl_image_resize(&part.image, (int32_t)part.left, (int32_t)part.top, (int32_t)part.width, (int32_t)part.height, to_width, to_height, out)
+                   : fbl_image_resize_part(&part.image, part.left, part.top, part.width, part.height, to_width, to_height, out);
+    fbl_image_deinit(&part.image);
+    return status;
+}
+
+static FblStatus read_first(const FblTransform *transform, FblRandom *random, const char *path, FblImage *out, int *out_done,
+                            FblImageError *error) {
+    const FblAugment *first = &transform->ops[0];
+    bool resamples = transform->count > 0 && (first->kind == FBL_AUGMENT_RANDOM_RESIZED_CROP || first->kind == FBL_AUGMENT_RESIZE);
+    uint8_t *bytes;
+    size_t size;
+    FBL_TRY(fbl_image_load(path, &bytes, &size, error));
+    FblStatus status = resamples ? decode_first(first, random, bytes, size, out, error) : fbl_image_decode(bytes, size, out, error);
+    free(bytes);
+    *out_done = resamples;
+    return status;
+}
+
 FblStatus fbl_transform_apply(const FblTransform *transform, const FblNormTable *table, const FblDataset *data,
                               int64_t index, uint64_t seed, int64_t epoch, int64_t position, int32_t height,
                               int32_t width, float *out, FblImageError *error) {
@@ -274,12 +395,12 @@ FblStatus fbl_transform_apply(const FblTransform *transform, const FblNormTable 
     if (data->pixels != NULL && apply_window(transform, table, data, index, random, out)) {
         return FBL_OK;
     }
-    FblImage image;
-    FblStatus status = get_image(data, index, &image, error);
-    for (int i = 0; i < transform->count && status == FBL_OK; i++) {
-        Window w = {0, 0, image.height, image.width, false};
-        const FblAugment *op = &transform->ops[i];
-        status = move_window(op, &random, &w) ? cut(&image, &w) : resample(op, &random, &image);
+    FblImage image = {0};
+    int done = 0;
+    FblStatus status = data->paths != NULL ? read_first(transform, &random, data->paths[index], &image, &done, error)
+                                           : unpack(data, index, &image);
+    for (int i = done; i < transform->count && status == FBL_OK; i++) {
+        status = apply_op(&transform->ops[i], &random, &image);
     }
     if (status == FBL_OK && (image.height != height || image.width != width)) {
         snprintf(error->text, sizeof error->text, "it comes out as %d x %d instead of %d x %d", image.width,

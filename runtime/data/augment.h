@@ -1,4 +1,4 @@
-// From u8 images to normalised f32 batches: crops, flips, mean and deviation.
+// From u8 images to normalised f32 batches: crops, flips, colours, mean and deviation.
 //
 // Every random choice is a function of (seed, epoch, position in the epoch), so results do not depend on the number of
 // loader threads and a resumed run continues exactly. Ownership: plain values. Threads: no state.
@@ -14,12 +14,18 @@ typedef enum FblAugmentKind {
     FBL_AUGMENT_RANDOM_RESIZED_CROP, // area scale .08-1, aspect 3/4-4/3, resized to size x size
     FBL_AUGMENT_RESIZE,              // shorter side to `size`
     FBL_AUGMENT_CENTER_CROP,         // cut size x size from the middle
+    FBL_AUGMENT_COLOR_JITTER,        // amount: brightness, contrast, saturation, hue; in an order drawn for each image
+    FBL_AUGMENT_CUTOUT,              // `count` black squares of `size`, their middles anywhere in the picture
+    FBL_AUGMENT_AUTO_AUGMENT,        // AutoAugment's policy for CIFAR-10
+    FBL_AUGMENT_RAND_AUGMENT,        // `count` operations at `size` of 31 levels
 } FblAugmentKind;
 
 typedef struct FblAugment {
     FblAugmentKind kind;
     int32_t size;
     int32_t pad;
+    int32_t count;
+    double amount[4];
 } FblAugment;
 
 #define FBL_AUGMENT_MAX 8
@@ -30,6 +36,7 @@ typedef struct FblTransform {
     int count;
     float mean[3];
     float std[3]; // each must be positive; a zeroed FblTransform means mean 0, std 1
+    double cutmix_alpha; // of whole batches: > 0: a rectangle of each image comes from another one (see mixup.h)
 } FblTransform;
 
 // Checks that `transform` fits `data` and says what size it yields: every image must come out at one size.

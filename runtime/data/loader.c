@@ -93,19 +93,51 @@ static Order *use_order(FblLoader *loader) {
     return loader->order;
 }
 
+static bool mixes(const FblLoaderOptions *options) {
+    return options->mixup_alpha > 0 || options->transform.cutmix_alpha > 0;
+}
+
+static void blend(float weight, const float *own, const float *other, size_t count, float *out) {
+    for (size_t k = 0; k < count; k++) {
+        out[k] = weight * own[k] + (1.0f - weight) * other[k];
+    }
+}
+
+static void paste(const FblLoader *loader, const FblRectangle *r, const float *own, const float *other, float *out) {
+    size_t plane = (size_t)loader->height * (size_t)loader->width;
+    memcpy(out, own, 3 * plane * sizeof *out);
+    for (size_t c = 0; c < 3; c++) {
+        for (int32_t y = r->top; y < r->top + r->height; y++) {
+            size_t at = c * plane + (size_t)y * (size_t)loader->width + (size_t)r->left;
+            memcpy(out + at, other + at, (size_t)r->width * sizeof *out);
+        }
+    }
+}
+
+// Mixup or cutmix of the whole batch; with both, each batch is given to one of them by a coin.
 static void mix(const FblLoader *loader, Slot *slot) {
     const FblLoaderOptions *options = &loader->options;
     FblBatch *batch = &slot->batch;
-    batch->lambda = fbl_mixup_draw(options->seed, batch->epoch, batch->step, options->batch, options->mixup_alpha,
-                                   batch->size, slot->partner);
+    FblRectangle rectangle = {0};
+    bool cut = options->transform.cutmix_alpha > 0;
+    if (cut) {
+        batch->lambda = fbl_cutmix_draw(options->seed, batch->epoch, batch->step, options->batch, options->transform.cutmix_alpha,
+                                        options->mixup_alpha > 0, batch->size, loader->height, loader->width, slot->partner, &rectangle);
+        cut = batch->lambda >= 0;
+    }
+    if (!cut) {
+        batch->lambda = fbl_mixup_draw(options->seed, batch->epoch, batch->step, options->batch, options->mixup_alpha,
+                                       batch->size, slot->partner);
+    }
     size_t image = (size_t)3 * (size_t)loader->height * (size_t)loader->width;
-    float weight = batch->lambda;
     for (int64_t i = 0; i < batch->size; i++) {
         const float *own = slot->unmixed + (size_t)i * image;
         const float *other = slot->unmixed + (size_t)slot->partner[i] * image;
         float *out = slot->images + (size_t)i * image;
-        for (size_t k = 0; k < image; k++) {
-            out[k] = weight * own[k] + (1.0f - weight) * other[k];
+        if (cut) {
+            paste(loader, &rectangle, own, other, out);
+        } else {
+            blend(batch->lambda, own, other, image, out);
         }
         slot->labels2[i] = slot->labels[slot->partner[i]];
     }
@@ -116,7 +148,7 @@ static void fill(const FblLoader *loader, const Order *order, Slot *slot) {
     const FblLoaderOptions *options = &loader->options;
     FblBatch *batch = &slot->batch;
     size_t image = (size_t)3 * (size_t)loader->height * (size_t)loader->width;
-    bool mixing = options->mixup_alpha > 0;
+    bool mixing = mixes(options);
     int64_t first = batch->step * options->batch;
     slot->status = FBL_OK;
     for (int64_t i = 0; i < batch->size; i++) {
@@ -187,7 +219,7 @@ static bool allocate_slot(const FblLoader *loader, Slot *slot) {
     }
     size_t rounded = ((size_t)bytes + 63) / 64 * 64;
     slot->images = aligned_alloc(64, rounded);
-    slot->unmixed = loader->options.mixup_alpha > 0 ? aligned_alloc(64, rounded) : NULL;
+    slot->unmixed = mixes(&loader->options) ? aligned_alloc(64, rounded) : NULL;
     slot->labels = malloc(batch * sizeof *slot->labels);
     slot->labels2 = malloc(batch * sizeof *slot->labels2);
     slot->partner = malloc(batch * sizeof *slot->partner);
@@ -198,7 +230,7 @@ static bool allocate_slot(const FblLoader *loader, Slot *slot) {
                              .labels = slot->labels,
                              .labels2 = slot->labels2,
                              .indices = slot->indices};
-    return slot->images != NULL && (loader->options.mixup_alpha <= 0 || slot->unmixed != NULL) &&
+    return slot->images != NULL && (!mixes(&loader->options) || slot->unmixed != NULL) &&
            slot->labels != NULL && slot->labels2 != NULL && slot->partner != NULL && slot->indices != NULL;
 }
 

@@ -20,7 +20,7 @@ typedef struct FblLoaderOptions {
     int64_t epochs;      // deliver epochs first_epoch .. epochs - 1
     int workers;         // threads; 0 means 1
     int depth;           // batches prepared ahead; 0 means 3
-    double mixup_alpha;  // > 0: mix pairs of images, weight from Beta(alpha, alpha), one weight a batch
+    double mixup_alpha;  // > 0: mix pairs of images, weight from Beta(alpha, alpha), one weight a batch (cutmix: in `transform`)
 } FblLoaderOptions;
 
 typedef struct FblBatch {

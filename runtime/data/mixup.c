@@ -36,21 +36,53 @@ double fbl_random_beta(FblRandom *random, double alpha) {
     return 1 / (1 + exp(b - a));
 }
 
-float fbl_mixup_draw(uint64_t seed, int64_t epoch, int64_t step, int64_t batch, double alpha, int64_t size,
-                     int32_t *out_partner) {
-    FblRandom random = {.seed = seed,
-                        .step = (uint64_t)epoch,
-                        .next = (uint64_t)step * (2 * (uint64_t)batch + 1024),
-                        .stream = FBL_STREAM_MIXUP};
-    float weight = (float)fbl_random_beta(&random, alpha);
+// Room for the draws of one batch: a partner may need more than one word, the weight a few hundred at the very worst.
+static FblRandom sequence(uint64_t seed, int64_t epoch, int64_t step, int64_t batch, uint32_t stream) {
+    return (FblRandom){.seed = seed,
+                       .step = (uint64_t)epoch,
+                       .next = (uint64_t)step * (2 * (uint64_t)batch + 1024),
+                       .stream = stream};
+}
+
+static void draw_partners(FblRandom *random, int64_t size, int32_t *out_partner) {
     for (int64_t i = 0; i < size; i++) {
         out_partner[i] = (int32_t)i;
     }
     for (int64_t i = size - 1; i > 0; i--) {
-        int64_t j = (int64_t)fbl_random_below(&random, (uint32_t)i + 1);
+        int64_t j = (int64_t)fbl_random_below(random, (uint32_t)i + 1);
         int32_t partner = out_partner[i];
         out_partner[i] = out_partner[j];
         out_partner[j] = partner;
     }
+}
+
+float fbl_mixup_draw(uint64_t seed, int64_t epoch, int64_t step, int64_t batch, double alpha, int64_t size,
+                     int32_t *out_partner) {
+    FblRandom random = sequence(seed, epoch, step, batch, FBL_STREAM_MIXUP);
+    float weight = (float)fbl_random_beta(&random, alpha);
+    draw_partners(&random, size, out_partner);
     return weight;
+}
+
+// One side of the rectangle: `part` of `extent` around a place, cut off at the ends.
+static void draw_side(FblRandom *random, double part, int32_t extent, int32_t *out_first, int32_t *out_length) {
+    int32_t length = (int32_t)(part * extent), middle = (int32_t)fbl_random_below(random, (uint32_t)extent);
+    int32_t first = middle - length / 2, end = middle + length / 2;
+    *out_first = first < 0 ? 0 : first;
+    *out_length = (end > extent ? extent : end) - *out_first;
+}
+
+float fbl_cutmix_draw(uint64_t seed, int64_t epoch, int64_t step, int64_t batch, double alpha, bool or_mixup, int64_t size,
+                      int32_t height, int32_t width, int32_t *out_partner, FblRectangle *out_rectangle) {
+    FblRandom random = sequence(seed, epoch, step, batch, FBL_STREAM_CUTMIX);
+    bool mixup = or_mixup && fbl_random_next(&random) >> 31 != 0;
+    if (mixup) {
+        return -1;
+    }
+    double part = sqrt(1 - fbl_random_beta(&random, alpha));
+    draw_side(&random, part, height, &out_rectangle->top, &out_rectangle->height);
+    draw_side(&random, part, width, &out_rectangle->left, &out_rectangle->width);
+    draw_partners(&random, size, out_partner);
+    double area = (double)out_rectangle->width * out_rectangle->height;
+    return (float)(1 - area / ((double)width * height));
 }

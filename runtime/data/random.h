@@ -11,6 +11,7 @@ enum {
     FBL_STREAM_SAMPLE = 0x70000001,
     FBL_STREAM_AUGMENT = 0x70000002,
     FBL_STREAM_MIXUP = 0x70000003,
+    FBL_STREAM_CUTMIX = 0x70000004,
 };
 
 // A sequence that is read in order from word `next` on.

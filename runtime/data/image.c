@@ -111,10 +111,11 @@ static Span span_of(const struct jpeg_decompress_struct *info, const FblImagePar
     return span;
 }
 
-// The end marker: what is left of a JPEG that was not read to its end must hold it. (Inside the coded data it cannot occur.)
-static bool has_end(const struct jpeg_decompress_struct *info) {
+// The end marker: what is left of a JPEG that was not read to its end must hold it, unless it is what was read last.
+// (Inside the coded data it cannot occur.)
+static bool has_end(j_decompress_ptr info) {
     const uint8_t *at = info->src->next_input_byte;
-    return memmem(at, info->src->bytes_in_buffer, "\xFF\xD9", 2) != NULL;
+    return info->unread_marker == JPEG_EOI || jpeg_input_complete(info) || memmem(at, info->src->bytes_in_buffer, "\xFF\xD9", 2) != NULL;
 }
 
 // Lines of the part, in RGB.
@@ -174,7 +175,7 @@ static FblStatus decode_lines(Jpeg *jpeg, FblImagePart *part) {
         }
     }
     read_lines(jpeg, &span, out);
-    bool cut_off = jpeg->cut_off || (info->output_scanline < info->output_height && !jpeg_input_complete(info) && !has_end(info));
+    bool cut_off = jpeg->cut_off || (info->output_scanline < info->output_height && !has_end(info));
     return cut_off ? fail(jpeg->error, FBL_USER, "the picture is cut off") : FBL_OK;
 }
 
@@ -331,12 +332,7 @@ FblStatus fbl_image_decode_part(const uint8_t *bytes, size_t size, FblImagePart 
 }
 
 int32_t fbl_image_shrink(double from_width, double from_height, int32_t to_width, int32_t to_height) {
-    double scale = fmin(from_width / to_width, from_height / to_height);
-    int32_t shrink = 1;
-    while (shrink < 8 && scale >= FBL_IMAGE_SHRINK_FROM * shrink) {
-        shrink *= 2;
-    }
-    return shrink;
+    return fmin(from_width / to_width, from_height / to_height) >= FBL_IMAGE_SHRINK_FROM ? 2 : 1;
 }
 
 FblStatus fbl_image_decode(const uint8_t *bytes, size_t size, FblImage *out, FblImageError *error) {

@@ -37,7 +37,7 @@ FblStatus fbl_image_size(const uint8_t *bytes, size_t size, int32_t *out_width, 
 // `image`, whose pixels around it may be left out.
 typedef struct FblImagePart {
     double left, top, width, height; // in: whole numbers
-    int32_t shrink;                  // 1, 2, 4 or 8: a JPEG may be decoded at that fraction of its size
+    int32_t shrink;                  // 1, 2, 4 or 8: a JPEG is decoded at that fraction of its size
     FblImage image;
 } FblImagePart;
 
@@ -46,10 +46,11 @@ typedef struct FblImagePart {
 // itself is whole. A shrunk JPEG is its low-frequency part: see FBL_IMAGE_SHRINK_FROM.
 FblStatus fbl_image_decode_part(const uint8_t *bytes, size_t size, FblImagePart *part, FblImageError *error);
 
-// The fraction (2, 4 or 8) at which a JPEG is decoded when `from` x `from_height` pixels of it become `to` x `to_height`: as
-// small as possible while the resize that follows still shrinks by FBL_IMAGE_SHRINK_FROM / 2 at least. Pixels then differ
-// from those of a full decode by less than 2 of 255 in the mean and 25 at sharp edges (tests/data/test_image_part.c).
-#define FBL_IMAGE_SHRINK_FROM 3.0
+// 2 when `from_width` x `from_height` pixels of a JPEG that become `to_width` x `to_height` should be decoded at half size,
+// which is when the resize shrinks by FBL_IMAGE_SHRINK_FROM at least; else 1. Pixels then differ from those of a full decode
+// by less than 1.5 of 255 in the mean and by less than 40 at the sharpest edges (tests/data/test_image_part.c). Smaller
+// fractions are not used: chroma of some subsamplings loses too much.
+#define FBL_IMAGE_SHRINK_FROM 2.0
 int32_t fbl_image_shrink(double from_width, double from_height, int32_t to_width, int32_t to_height);
 
 // Reads and decodes a file.

@@ -50,6 +50,8 @@ static FblStatus load_data(FblTraining *training, const FblRecipe *recipe, const
         return FBL_OK;
     }
     FBL_TRY(fbl_data_from_recipe(ctx, recipe, training->cli->data, fbl_path_directory(ctx, source_path), &training->data));
+    training->data.dataset.check = !optional;
+    training->data.dataset.progress = training->cli->quiet ? NULL : stderr;
     const FblDatasetSpec *spec = &training->data.dataset;
     const char *place = spec->kind == FBL_DATASET_LIST ? spec->train_list : spec->directory;
     if (optional && (!place || !fbl_path_exists(place))) {

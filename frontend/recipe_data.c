@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#define MAX_PARAMS 12 // and one for the end
+
 // The calls that are data: `name: argument kinds`. s string, i whole number, r number, b truth, c call of a group below.
 typedef struct DataCall {
     const char *group; // of the recipe key or argument where it may stand
@@ -11,7 +13,7 @@ typedef struct DataCall {
         char kind;
         const char *group; // of a call
         bool required;
-    } params[9];
+    } params[MAX_PARAMS + 1];
 } DataCall;
 
 #define COMMON {"imbalance", 'c', "imbalance", false}, {"seed", 'i', NULL, false}
@@ -21,7 +23,7 @@ static const DataCall data_calls[] = {
     {"dataset", "cifar100", {{"dir", 's', NULL, true}, COMMON}},
     {"dataset",
      "image_folder",
-     {{"dir", 's', NULL, true}, COMMON, {"classes", 'i', NULL, false}, {"resize", 'i', NULL, false}}},
+     {{"dir", 's', NULL, true}, COMMON, {"classes", 'i', NULL, false}, {"resize", 'i', NULL, false}, {"bad_images", 's', NULL, false}}},
     {"dataset",
      "image_list",
      {{"train", 's', NULL, true},
@@ -29,7 +31,8 @@ static const DataCall data_calls[] = {
       {"root", 's', NULL, true},
       {"classes", 'i', NULL, false},
       {"renumber", 'b', NULL, false},
-      COMMON}},
+      COMMON,
+      {"bad_images", 's', NULL, false}}},
     {"imbalance", "exponential", {{"factor", 'r', NULL, true}}},
     {"imbalance", "step", {{"factor", 'r', NULL, true}}},
     {"augment", "random_crop", {{"size", 'i', NULL, true}, {"pad", 'i', NULL, false}}},
@@ -183,7 +186,7 @@ static bool bad_param(FblBuild *b, const DataCall *row, const char *name, FblLoc
         fbl_build_error(b, "E0137", loc, "`%s` takes no further argument", row->name);
         return false;
     }
-    const char *names[9];
+    const char *names[MAX_PARAMS + 1];
     size_t count = 0;
     for (; row->params[count].name != NULL; count++) {
         names[count] = row->params[count].name;
@@ -236,8 +239,8 @@ static bool data_call(FblBuild *b, const char *group, const FblExpr *expr, FblVa
     }
     out->kind = FBL_VALUE_CALL;
     out->string = name;
-    out->items = FBL_NEW_ARRAY(b->arena, FblValue, 9);
-    out->keys = FBL_NEW_ARRAY(b->arena, const char *, 9);
+    out->items = FBL_NEW_ARRAY(b->arena, FblValue, MAX_PARAMS);
+    out->keys = FBL_NEW_ARRAY(b->arena, const char *, MAX_PARAMS);
     bool ok = true;
     size_t position = 0;
     for (size_t i = 0; call && i < expr->call.args.count; i++) {

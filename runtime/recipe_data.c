@@ -82,6 +82,11 @@ static FblStatus read_dataset(FblContext *ctx, const FblRecipe *recipe, const ch
     out->test_list = locate(ctx, string_of(call, "test", 1), source_dir);
     out->classes = (int32_t)integer_of(call, "classes", -1, 0);
     out->resize = (int32_t)integer_of(call, "resize", -1, 0);
+    const FblValue *bad = fbl_value_get(call, "bad_images", -1);
+    out->skip_bad = bad && strcmp(bad->string, "skip") == 0;
+    if (bad && !out->skip_bad && strcmp(bad->string, "fail") != 0) {
+        return fbl_error(ctx, "E0722", bad->loc, "`bad_images` must be \"fail\" or \"skip\", found \"%s\"", bad->string);
+    }
     const FblValue *renumber = fbl_value_get(call, "renumber", -1);
     out->renumber = out->kind == FBL_DATASET_LIST && (!renumber || renumber->integer != 0);
     return read_imbalance(ctx, call, &out->imbalance);

@@ -340,7 +340,9 @@ FblStatus fbl_cifar_load(FblContext *ctx, const FblDatasetSpec *spec, int32_t cl
     if (folder == NULL) {
         return read_source(ctx, set, &source, split, out);
     }
-    FBL_TRY(fbl_folder_load(ctx, folder, spec->resize, split, out));
+    FblDatasetSpec inner = *spec;
+    inner.directory = folder;
+    FBL_TRY(fbl_folder_load(ctx, &inner, split, out));
     if (out->classes != classes) {
         return fbl_error(ctx, "E0812", FBL_NO_LOC, "`%s` holds %d class folders, but CIFAR-%d has %d classes", folder,
                          out->classes, classes, classes);

@@ -73,6 +73,20 @@ FblStatus fbl_dataset_count_classes(FblContext *ctx, FblDataset *data, int32_t c
     return FBL_OK;
 }
 
+FblStatus fbl_dataset_check_classes(FblContext *ctx, const FblDataset *data, const char *place) {
+    FblStatus status = FBL_OK;
+    for (int32_t c = 0; c < data->classes; c++) {
+        if (data->class_counts[c] == 0) {
+            FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0817", FBL_NO_LOC, "class %d%s%s%s has no training image in %s", c,
+                                     data->class_names != NULL ? " (`" : "", data->class_names != NULL ? data->class_names[c] : "",
+                                     data->class_names != NULL ? "`)" : "", place);
+            fbl_diag_hint(ctx, diag, "losses and samplers divide by the number of images: leave the class out or give it one");
+            status = FBL_USER;
+        }
+    }
+    return status;
+}
+
 FblStatus fbl_dataset_append(FblContext *ctx, FblDataset *all, FblDataset *part) {
     if (all->count == 0) {
         fbl_dataset_deinit(all);
@@ -191,7 +205,7 @@ FblStatus fbl_dataset_load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit
         status = fbl_cifar_load(ctx, spec, 100, split, out);
         break;
     case FBL_DATASET_FOLDER:
-        status = fbl_folder_load(ctx, spec->directory, spec->resize, split, out);
+        status = fbl_folder_load(ctx, spec, split, out);
         break;
     case FBL_DATASET_LIST:
         status = fbl_list_load(ctx, spec, split, out);
@@ -203,6 +217,12 @@ FblStatus fbl_dataset_load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit
     }
     if (status == FBL_OK && split == FBL_SPLIT_TRAIN && spec->imbalance.kind != FBL_IMBALANCE_NONE) {
         status = apply_imbalance(ctx, &spec->imbalance, out);
+    }
+    if (status == FBL_OK && split == FBL_SPLIT_TRAIN && spec->check) {
+        status = fbl_dataset_check_classes(ctx, out, out->description);
+    }
+    if (status == FBL_OK && spec->skip_bad) {
+        out->bad_images = split == FBL_SPLIT_TRAIN ? FBL_BAD_REPLACE : FBL_BAD_DROP;
     }
     if (status == FBL_OK) {
         status = describe(ctx, out, split, &spec->imbalance);

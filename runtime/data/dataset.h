@@ -5,9 +5,18 @@
 #ifndef FBL_RUNTIME_DATA_DATASET_H
 #define FBL_RUNTIME_DATA_DATASET_H
 
+#include <stdio.h>
+
 #include "base/context.h"
 
 typedef enum FblSplit { FBL_SPLIT_TRAIN, FBL_SPLIT_TEST } FblSplit;
+
+// What happens when an image cannot be decoded.
+typedef enum FblBadImages {
+    FBL_BAD_FATAL,   // the run ends with its name
+    FBL_BAD_REPLACE, // a warning; the next usable image of its class takes its place, so batches keep their size
+    FBL_BAD_DROP,    // a warning; it is left out
+} FblBadImages;
 
 typedef struct FblDataset {
     int64_t count;
@@ -19,6 +28,7 @@ typedef struct FblDataset {
     int64_t *class_counts; // [classes]
     char **class_names;    // [classes], or NULL when unknown
     char *description;     // one line for logs: format, place, images, classes
+    FblBadImages bad_images; // of those that are decoded on demand
 } FblDataset;
 
 void fbl_dataset_deinit(FblDataset *data);
@@ -50,6 +60,9 @@ typedef struct FblDatasetSpec {
     int32_t classes;        // list: expected number of classes; 0 = largest label + 1. CIFAR and folder: 0, or checked
     bool renumber;          // list: number classes by descending training count (ties as numpy.argsort has them)
     FblImbalance imbalance; // applied to the training split only
+    bool skip_bad;          // folder and list: images that cannot be decoded are no error (FBL_BAD_REPLACE, test split: _DROP)
+    bool check;             // before a training: every file of a list is there, every class has a training image
+    FILE *progress;         // of the check, when it takes long; NULL: none
 } FblDatasetSpec;
 
 // Loads a split as `spec` says, imbalance applied. The layout under `directory` is found by itself: binary or pickle

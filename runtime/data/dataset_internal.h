@@ -13,6 +13,9 @@ FblStatus fbl_dataset_allocate(FblContext *ctx, int64_t count, int32_t height, i
 // Counts the classes (labels must be in range) and allocates class_counts.
 FblStatus fbl_dataset_count_classes(FblContext *ctx, FblDataset *data, int32_t classes);
 
+// E0817 for each class without an image: losses divide by the class counts.
+FblStatus fbl_dataset_check_classes(FblContext *ctx, const FblDataset *data, const char *place);
+
 // Moves the images of `part` behind those of `all` (which may be zeroed); sizes must agree. `part` is emptied.
 FblStatus fbl_dataset_append(FblContext *ctx, FblDataset *all, FblDataset *part);
 
@@ -24,7 +27,7 @@ bool fbl_is_regular(const char *path);
 
 // The readers behind fbl_dataset_load.
 FblStatus fbl_cifar_load(FblContext *ctx, const FblDatasetSpec *spec, int32_t classes, FblSplit split, FblDataset *out);
-FblStatus fbl_folder_load(FblContext *ctx, const char *directory, int32_t resize, FblSplit split, FblDataset *out);
+FblStatus fbl_folder_load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit split, FblDataset *out);
 FblStatus fbl_list_load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit split, FblDataset *out);
 
 // Files taken out of an archive, in the order of `names`; a file that is not there stays NULL.

@@ -119,11 +119,6 @@ static FblStatus list_split(FblContext *ctx, const char *directory, FblSplit spl
     return FBL_OK;
 }
 
-static FblStatus bad_image(FblContext *ctx, FblStatus status, const char *path, const FblImageError *error) {
-    fbl_error(ctx, "E0805", FBL_NO_LOC, "cannot use the image `%s`: %s", path, error->text);
-    return status;
-}
-
 // The middle square of the picture, its shorter side brought to `side`.
 static FblStatus fit_square(FblImage *image, int32_t side) {
     FblImage fitted;
@@ -148,13 +143,27 @@ static void store_planar(const FblImage *image, uint8_t *out) {
     }
 }
 
-static FblStatus decode_all(FblContext *ctx, const Listing *list, int32_t resize, FblDataset *out) {
+// A damaged image is a warning when such are skipped.
+static FblStatus bad_image(FblContext *ctx, FblStatus status, const char *path, const FblImageError *error, bool skip, int64_t *bad) {
+    if (skip && status != FBL_NOMEM) {
+        ++*bad;
+        fbl_diag(ctx, FBL_WARNING, "E0815", FBL_NO_LOC, "left out the image `%s`: %s (%lld so far)", path, error->text, (long long)*bad);
+        return FBL_OK;
+    }
+    fbl_error(ctx, "E0805", FBL_NO_LOC, "cannot use the image `%s`: %s", path, error->text);
+    return status;
+}
+
+static FblStatus decode_all(FblContext *ctx, const Listing *list, int32_t resize, bool skip, FblDataset *out) {
+    int64_t bad = 0;
+    out->count = 0;
     for (size_t i = 0; i < list->count; i++) {
         FblImage image;
         FblImageError error;
         FblStatus status = fbl_image_read(list->paths[i], &image, &error);
         if (status != FBL_OK) {
-            return bad_image(ctx, status, list->paths[i], &error);
+            FBL_TRY(bad_image(ctx, status, list->paths[i], &error, skip, &bad));
+            continue;
         }
         if (resize > 0 && fit_square(&image, resize) != FBL_OK) {
             fbl_image_deinit(&image);
@@ -169,26 +178,31 @@ static FblStatus decode_all(FblContext *ctx, const Listing *list, int32_t resize
             fbl_image_deinit(&image);
             return FBL_USER;
         }
-        store_planar(&image, out->pixels + i * 3 * (size_t)out->width * (size_t)out->height);
-        out->labels[i] = list->labels[i];
+        store_planar(&image, out->pixels + (size_t)out->count * 3 * (size_t)out->width * (size_t)out->height);
+        out->labels[out->count++] = list->labels[i];
         fbl_image_deinit(&image);
     }
     return FBL_OK;
 }
 
-static FblStatus take_images(FblContext *ctx, const Listing *list, int32_t resize, FblDataset *out) {
-    FblImage first;
+static FblStatus take_images(FblContext *ctx, const Listing *list, int32_t resize, bool skip, FblDataset *out) {
+    FblImage first = {0};
     FblImageError error;
+    int64_t bad = 0;
+    size_t at = 0;
     FblStatus status = fbl_image_read(list->paths[0], &first, &error);
+    while (status != FBL_OK && skip && at + 1 < list->count) { // the first that can be decoded tells the size
+        status = fbl_image_read(list->paths[++at], &first, &error);
+    }
     if (status != FBL_OK) {
-        return bad_image(ctx, status, list->paths[0], &error);
+        return bad_image(ctx, status, list->paths[at], &error, false, &bad);
     }
     int32_t width = resize > 0 ? resize : first.width;
     int32_t height = resize > 0 ? resize : first.height;
     fbl_image_deinit(&first);
     if (resize > 0 || (width <= SMALL_SIDE && height <= SMALL_SIDE)) {
         FBL_TRY(fbl_dataset_allocate(ctx, (int64_t)list->count, height, width, out));
-        return decode_all(ctx, list, resize, out);
+        return decode_all(ctx, list, resize, skip, out);
     }
     FBL_TRY(fbl_dataset_allocate(ctx, (int64_t)list->count, 0, 0, out));
     for (size_t i = 0; i < list->count; i++) {
@@ -200,13 +214,13 @@ static FblStatus take_images(FblContext *ctx, const Listing *list, int32_t resiz
     return FBL_OK;
 }
 
-FblStatus fbl_folder_load(FblContext *ctx, const char *directory, int32_t resize, FblSplit split, FblDataset *out) {
+FblStatus fbl_folder_load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit split, FblDataset *out) {
     *out = (FblDataset){0};
     Names classes;
     Listing list;
-    directory = directory != NULL ? directory : ".";
+    const char *directory = spec->directory != NULL ? spec->directory : ".";
     FBL_TRY(list_split(ctx, directory, split, &classes, &list));
-    FblStatus status = take_images(ctx, &list, resize, out);
+    FblStatus status = take_images(ctx, &list, spec->resize, spec->skip_bad, out);
     if (status == FBL_OK) {
         status = fbl_dataset_count_classes(ctx, out, (int32_t)classes.count);
     }

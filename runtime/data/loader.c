@@ -21,6 +21,12 @@ typedef struct Order {
 
 typedef enum SlotState { SLOT_FREE, SLOT_FILLING, SLOT_READY } SlotState;
 
+// An image that could not be used.
+typedef struct Bad {
+    int64_t image;
+    FblImageError error;
+} Bad;
+
 typedef struct Slot {
     SlotState state;
     FblBatch batch;
@@ -33,6 +39,8 @@ typedef struct Slot {
     FblStatus status;
     FblImageError error;
     int64_t bad_image;
+    Bad *bad; // those passed over, when that is no error
+    size_t bad_count, bad_capacity;
 } Slot;
 
 struct FblLoader {
@@ -55,11 +63,18 @@ struct FblLoader {
     int64_t epoch, step;  // of it
     int64_t taken;        // batches handed to the consumer
     bool stop;
+
+    uint8_t *reported; // the consumer's: images that were warned of
+    int64_t bad_images;
 };
 
 int64_t fbl_loader_steps_for(const FblSampler *sampler, const FblDataset *data, int64_t batch) {
     int64_t length = fbl_sampler_length(sampler, data);
     return (length + batch - 1) / batch;
+}
+
+int64_t fbl_loader_bad_images(const FblLoader *loader) {
+    return loader->bad_images;
 }
 
 int64_t fbl_loader_steps(const FblLoader *loader) {
@@ -143,26 +158,77 @@ static void mix(const FblLoader *loader, Slot *slot) {
     }
 }
 
+static bool note_bad(Slot *slot, int64_t image) {
+    if (slot->bad_count == slot->bad_capacity) {
+        size_t capacity = 2 * slot->bad_capacity + 4;
+        Bad *larger = realloc(slot->bad, capacity * sizeof *larger);
+        if (larger == NULL) {
+            return false;
+        }
+        slot->bad = larger;
+        slot->bad_capacity = capacity;
+    }
+    slot->bad[slot->bad_count++] = (Bad){image, slot->error};
+    return true;
+}
+
+// The next image of the same class, in stored order and around; the image itself when it is the only one.
+static int64_t next_of_class(const FblDataset *data, int64_t image) {
+    int64_t next = image;
+    do {
+        next = next + 1 < data->count ? next + 1 : 0;
+    } while (data->labels[next] != data->labels[image]);
+    return next;
+}
+
+#define MAX_REPLACEMENTS 50 // in a row: then the data are beyond repair
+
+// Image `index`, or what takes its place, as row `row` of the batch. *out_used says whether there is one.
+static FblStatus fill_row(const FblLoader *loader, Slot *slot, int64_t index, int64_t position, int64_t row, float *out, bool *out_used) {
+    const FblLoaderOptions *options = &loader->options;
+    const FblDataset *data = options->data;
+    for (int tries = 0;; tries++) {
+        FblStatus status = fbl_transform_apply(&options->transform, &loader->table, data, index, options->seed, slot->batch.epoch,
+                                               position, loader->height, loader->width, out, &slot->error);
+        *out_used = status == FBL_OK;
+        if (status == FBL_OK) {
+            slot->indices[row] = index;
+            slot->labels[row] = data->labels[index];
+            return FBL_OK;
+        }
+        slot->bad_image = index;
+        if (status == FBL_NOMEM || data->bad_images == FBL_BAD_FATAL || tries == MAX_REPLACEMENTS) {
+            return status;
+        }
+        if (!note_bad(slot, index)) {
+            return FBL_NOMEM;
+        }
+        int64_t next = next_of_class(data, index);
+        if (data->bad_images == FBL_BAD_DROP || next == index) {
+            return data->bad_images == FBL_BAD_DROP ? FBL_OK : status;
+        }
+        index = next;
+    }
+}
+
 // Makes the batch that slot->batch names. Runs without the lock: the slot belongs to this worker.
 static void fill(const FblLoader *loader, const Order *order, Slot *slot) {
     const FblLoaderOptions *options = &loader->options;
     FblBatch *batch = &slot->batch;
     size_t image = (size_t)3 * (size_t)loader->height * (size_t)loader->width;
     bool mixing = mixes(options);
-    int64_t first = batch->step * options->batch;
-    slot->status = FBL_OK;
+    int64_t first = batch->step * options->batch, rows = 0;
+    slot->bad_count = 0;
     for (int64_t i = 0; i < batch->size; i++) {
-        int64_t index = order->images[first + i];
-        float *out = (mixing ? slot->unmixed : slot->images) + (size_t)i * image;
-        slot->indices[i] = index;
-        slot->labels[i] = options->data->labels[index];
-        slot->status = fbl_transform_apply(&options->transform, &loader->table, options->data, index, options->seed,
-                                           batch->epoch, first + i, loader->height, loader->width, out, &slot->error);
+        bool used;
+        float *out = (mixing ? slot->unmixed : slot->images) + (size_t)rows * image;
+        slot->status = fill_row(loader, slot, order->images[first + i], first + i, rows, out, &used);
         if (slot->status != FBL_OK) {
-            slot->bad_image = index;
             return;
         }
+        rows += used;
     }
+    batch->size = rows;
     if (mixing) {
         mix(loader, slot);
     } else {
@@ -219,6 +285,9 @@ static bool allocate_slot(const FblLoader *loader, Slot *slot) {
     }
     size_t rounded = ((size_t)bytes + 63) / 64 * 64;
     slot->images = aligned_alloc(64, rounded);
+    if (slot->images != NULL) {
+        memset(slot->images, 0, rounded); // a batch of which every image was dropped is still read
+    }
     slot->unmixed = mixes(&loader->options) ? aligned_alloc(64, rounded) : NULL;
     slot->labels = malloc(batch * sizeof *slot->labels);
     slot->labels2 = malloc(batch * sizeof *slot->labels2);
@@ -327,12 +396,36 @@ void fbl_loader_destroy(FblLoader *loader) {
         free(slot->labels2);
         free(slot->partner);
         free(slot->indices);
+        free(slot->bad);
     }
     free(loader->slots);
+    free(loader->reported);
     pthread_cond_destroy(&loader->work);
     pthread_cond_destroy(&loader->ready);
     pthread_mutex_destroy(&loader->lock);
     free(loader);
+}
+
+// Warns once of each image that was passed over.
+static FblStatus report_bad(FblContext *ctx, FblLoader *loader, const Slot *slot) {
+    const FblDataset *data = loader->options.data;
+    if (slot->bad_count > 0 && loader->reported == NULL) {
+        loader->reported = calloc((size_t)data->count + 1, 1);
+        if (loader->reported == NULL) {
+            return FBL_NOMEM;
+        }
+    }
+    for (size_t i = 0; i < slot->bad_count; i++) {
+        const Bad *bad = &slot->bad[i];
+        if (!loader->reported[bad->image]) {
+            loader->reported[bad->image] = 1;
+            loader->bad_images++;
+            fbl_diag(ctx, FBL_WARNING, "E0815", FBL_NO_LOC, "%s the image `%s`: %s (%lld so far)",
+                     data->bad_images == FBL_BAD_DROP ? "left out" : "replaced", data->paths[bad->image], bad->error.text,
+                     (long long)loader->bad_images);
+        }
+    }
+    return FBL_OK;
 }
 
 static FblStatus report(FblContext *ctx, const FblLoader *loader, const Slot *slot) {
@@ -375,5 +468,5 @@ FblStatus fbl_loader_next(FblContext *ctx, FblLoader *loader, const FblBatch **o
         return report(ctx, loader, slot);
     }
     *out_batch = &slot->batch;
-    return FBL_OK;
+    return report_bad(ctx, loader, slot);
 }

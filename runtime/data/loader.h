@@ -44,6 +44,10 @@ void fbl_loader_destroy(FblLoader *loader);
 int64_t fbl_loader_steps(const FblLoader *loader);
 int64_t fbl_loader_steps_for(const FblSampler *sampler, const FblDataset *data, int64_t batch);
 
+// Images that could not be used and were replaced or left out, as far as the batches delivered tell (see FblBadImages). A
+// warning E0815 names each. Batches are smaller where images were left out.
+int64_t fbl_loader_bad_images(const FblLoader *loader);
+
 // The next batch, valid until the following call; *out_batch is NULL after the last one. An unreadable image file gives
 // a diagnostic that names it.
 FblStatus fbl_loader_next(FblContext *ctx, FblLoader *loader, const FblBatch **out_batch);

@@ -19,6 +19,10 @@ FblStatus fbl_dataset_check_classes(FblContext *ctx, const FblDataset *data, con
 // Moves the images of `part` behind those of `all` (which may be zeroed); sizes must agree. `part` is emptied.
 FblStatus fbl_dataset_append(FblContext *ctx, FblDataset *all, FblDataset *part);
 
+// Decodes the files of `data` into memory when all of them are small and of one size; else leaves it as it is. `skip`: see
+// FblDatasetSpec.skip_bad; a damaged image is then left out.
+FblStatus fbl_dataset_decode_small(FblContext *ctx, bool skip, FblDataset *data);
+
 // Copies of `count` class names.
 FblStatus fbl_dataset_set_names(FblContext *ctx, FblDataset *data, const char *const *names, int32_t count);
 

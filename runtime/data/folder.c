@@ -154,7 +154,8 @@ static FblStatus bad_image(FblContext *ctx, FblStatus status, const char *path, 
     return status;
 }
 
-static FblStatus decode_all(FblContext *ctx, const Listing *list, int32_t resize, bool skip, FblDataset *out) {
+// With `out_uneven` pictures of different sizes are no error but set it.
+static FblStatus decode_all(FblContext *ctx, const Listing *list, int32_t resize, bool skip, bool *out_uneven, FblDataset *out) {
     int64_t bad = 0;
     out->count = 0;
     for (size_t i = 0; i < list->count; i++) {
@@ -169,7 +170,13 @@ static FblStatus decode_all(FblContext *ctx, const Listing *list, int32_t resize
             fbl_image_deinit(&image);
             return fbl_data_no_memory(ctx, list->paths[i]);
         }
-        if (image.width != out->width || image.height != out->height) {
+        bool uneven = image.width != out->width || image.height != out->height;
+        if (uneven && out_uneven != NULL) {
+            *out_uneven = true;
+            fbl_image_deinit(&image);
+            return FBL_OK;
+        }
+        if (uneven) {
             FblDiag *diag =
                 fbl_diag(ctx, FBL_ERROR, "E0806", FBL_NO_LOC,
                          "the images have different sizes: `%s` is %d x %d, but `%s` is %d x %d", list->paths[0],
@@ -185,24 +192,30 @@ static FblStatus decode_all(FblContext *ctx, const Listing *list, int32_t resize
     return FBL_OK;
 }
 
-static FblStatus take_images(FblContext *ctx, const Listing *list, int32_t resize, bool skip, FblDataset *out) {
+// The size of the first picture that can be decoded.
+static FblStatus first_size(FblContext *ctx, const Listing *list, bool skip, int32_t *out_width, int32_t *out_height) {
     FblImage first = {0};
     FblImageError error;
     int64_t bad = 0;
     size_t at = 0;
     FblStatus status = fbl_image_read(list->paths[0], &first, &error);
-    while (status != FBL_OK && skip && at + 1 < list->count) { // the first that can be decoded tells the size
+    while (status != FBL_OK && skip && at + 1 < list->count) {
         status = fbl_image_read(list->paths[++at], &first, &error);
     }
-    if (status != FBL_OK) {
-        return bad_image(ctx, status, list->paths[at], &error, false, &bad);
-    }
-    int32_t width = resize > 0 ? resize : first.width;
-    int32_t height = resize > 0 ? resize : first.height;
+    *out_width = first.width;
+    *out_height = first.height;
     fbl_image_deinit(&first);
+    return status == FBL_OK ? FBL_OK : bad_image(ctx, status, list->paths[at], &error, false, &bad);
+}
+
+static FblStatus take_images(FblContext *ctx, const Listing *list, int32_t resize, bool skip, FblDataset *out) {
+    int32_t width = resize, height = resize;
+    if (resize == 0) {
+        FBL_TRY(first_size(ctx, list, skip, &width, &height));
+    }
     if (resize > 0 || (width <= SMALL_SIDE && height <= SMALL_SIDE)) {
         FBL_TRY(fbl_dataset_allocate(ctx, (int64_t)list->count, height, width, out));
-        return decode_all(ctx, list, resize, skip, out);
+        return decode_all(ctx, list, resize, skip, NULL, out);
     }
     FBL_TRY(fbl_dataset_allocate(ctx, (int64_t)list->count, 0, 0, out));
     for (size_t i = 0; i < list->count; i++) {
@@ -212,6 +225,31 @@ static FblStatus take_images(FblContext *ctx, const Listing *list, int32_t resiz
         }
     }
     return FBL_OK;
+}
+
+FblStatus fbl_dataset_decode_small(FblContext *ctx, bool skip, FblDataset *data) {
+    Listing list = {.paths = (const char **)data->paths, .labels = data->labels, .count = (size_t)data->count};
+    int32_t width, height;
+    FBL_TRY(first_size(ctx, &list, skip, &width, &height));
+    if (width > SMALL_SIDE || height > SMALL_SIDE) {
+        return FBL_OK;
+    }
+    FblDataset decoded;
+    bool uneven = false;
+    FBL_TRY(fbl_dataset_allocate(ctx, data->count, height, width, &decoded));
+    FblStatus status = decode_all(ctx, &list, 0, skip, &uneven, &decoded);
+    if (status == FBL_OK && !uneven) {
+        FblDataset old = *data;
+        status = fbl_dataset_count_classes(ctx, &decoded, data->classes);
+        decoded.class_names = old.class_names;
+        decoded.description = old.description;
+        old.class_names = NULL;
+        old.description = NULL;
+        *data = decoded;
+        decoded = old;
+    }
+    fbl_dataset_deinit(&decoded);
+    return status;
 }
 
 FblStatus fbl_folder_load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit split, FblDataset *out) {

@@ -217,7 +217,7 @@ static FblStatus load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit spli
         out->description = NULL;
         return fbl_data_no_memory(ctx, "the description");
     }
-    return FBL_OK;
+    return spec->check ? fbl_dataset_decode_small(ctx, spec->skip_bad, out) : FBL_OK;
 }
 
 FblStatus fbl_list_load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit split, FblDataset *out) {

@@ -100,11 +100,9 @@ FblStatus fbl_cmd_report(FblCli *cli) {
     if (status == FBL_OK) {
         char *json = cJSON_PrintUnformatted(runs);
         char *data = script_safe(json ? json : "[]");
-        FblSpan spans[] = {{fbl_report_head, strlen(fbl_report_head)},
-                           {data, strlen(data)},
-                           {fbl_report_script, strlen(fbl_report_script)},
-                           {fbl_report_tail, strlen(fbl_report_tail)}};
-        status = fbl_write_file_atomic(cli->ctx, cli->output ? cli->output : "report.html", spans, 4);
+        const char *place = strstr(fbl_report_page, FBL_REPORT_PLACE), *rest = place + strlen(FBL_REPORT_PLACE);
+        FblSpan spans[] = {{fbl_report_page, (size_t)(place - fbl_report_page)}, {data, strlen(data)}, {rest, strlen(rest)}};
+        status = fbl_write_file_atomic(cli->ctx, cli->output ? cli->output : "report.html", spans, 3);
         free(data);
         free(json);
     }

@@ -1,10 +1,10 @@
-// The fixed parts of the page that `fblc report` writes. Private to cli/cmd_report.c.
+// The page that `fblc report` fills: cli/report/page.html, which CMake makes an array of bytes. Private to cli/cmd_report.c. Read-only.
 #ifndef FBL_CLI_REPORT_PAGE_H
 #define FBL_CLI_REPORT_PAGE_H
 
-// The page up to the data, which is a JSON array of runs, and what follows it.
-extern const char fbl_report_head[];
-extern const char fbl_report_script[];
-extern const char fbl_report_tail[];
+// Where the JSON array of runs goes. It stands in the page once.
+#define FBL_REPORT_PLACE "__RUNS__"
+
+extern const char *const fbl_report_page; // NUL at its end
 
 #endif

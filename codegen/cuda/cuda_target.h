@@ -1,0 +1,48 @@
+// Kernels as CUDA C: what the code generator for NVIDIA GPUs offers to the rest. Needs no GPU, no driver and no CUDA
+// headers; the text is for NVRTC (codegen/cuda/nvrtc.h).
+//
+// A translation unit is fbl_cuda_preamble() followed by the text of any number of kernels. Each kernel becomes one
+// `extern "C" __global__` entry point a phase; the phases of a kernel run one after the other on one stream. Every entry
+// point takes the same parameters: one pointer a kernel buffer, in order (device memory, at least 16-byte aligned), then
+// the workspace (only where workspace_bytes > 0, 256-byte aligned, contents undefined before phase 0 and after the last), then
+// a pointer to FblScalars in device memory:
+//     struct FblScalars { unsigned long long seed, step; };
+// Results depend on the kernel, the options and the inputs alone: no atomics, every sum in a fixed order.
+// Ownership: stated per function. Threads: any number at once.
+#ifndef FBL_CODEGEN_CUDA_CUDA_TARGET_H
+#define FBL_CODEGEN_CUDA_CUDA_TARGET_H
+
+#include "codegen/target.h"
+
+// The arithmetic of contractions (convolutions and matrix products). Sums are always f32; F32 multiplies in f32; TF32,
+// BF16 and F16 round both factors to that format first (to nearest, ties to even) and multiply on tensor cores.
+typedef enum FblCudaPrecision { FBL_CUDA_F32, FBL_CUDA_TF32, FBL_CUDA_BF16, FBL_CUDA_F16 } FblCudaPrecision;
+
+typedef struct FblCudaOptions {
+    int32_t arch; // compute capability times ten: 75, 80, 86, 89, 90, 100, ...
+    FblCudaPrecision precision;
+} FblCudaOptions;
+
+typedef struct FblCudaPhase {
+    char symbol[112];
+    uint32_t grid[3], block[3];
+    uint32_t shared_bytes; // dynamic shared memory; above 48 KiB the function's attribute must be raised
+} FblCudaPhase;
+
+typedef struct FblCudaSource {
+    char *text; // malloc'ed: the kernel's device functions and entry points, without the preamble
+    int32_t phases;
+    FblCudaPhase phase[FBL_KERNEL_MAX_PHASES];
+    int64_t workspace_bytes;
+} FblCudaSource;
+
+// Text that precedes the kernels of a translation unit: types, Philox, conversions, PTX wrappers. Static storage.
+const char *fbl_cuda_preamble(void);
+
+// The source of one kernel; free it with fbl_cuda_source_free. FBL_UNSUPPORTED with a message in `error` for what an
+// architecture cannot do (below 75; tensor core formats before 80), FBL_NOMEM.
+FblStatus fbl_cuda_emit(const FblKernel *kernel, const FblCudaOptions *options, FblCudaSource *out_source, char *error,
+                        size_t error_size);
+void fbl_cuda_source_free(FblCudaSource *source);
+
+#endif

@@ -34,7 +34,8 @@ static void find_quads(FblLower *lower) {
 }
 
 // Images in the order batch, channel, height, width with the channels in blocks of a vector, outermost blocks first, where
-// they divide; what remains after reducing some of those axes in the same order. Everything else as its type has it.
+// they divide, or with the channels last; what remains after reducing some of those axes in the same order. Everything else
+// as its type has it.
 static FblLayout choose(const FblLower *lower, const FblType *type) {
     for (size_t i = 0; i < lower->quad_count; i++) {
         const FblQuad *quad = &lower->quads[i];
@@ -48,8 +49,11 @@ static FblLayout choose(const FblLower *lower, const FblType *type) {
         if (found != type->rank || found < 2) {
             continue;
         }
-        bool blocked = found == 4 && type->axes[at[1]].extent % lower->lanes == 0 && lower->options->block_layouts;
-        for (int d = 0; d < 4; d++) {
+        bool last = lower->options->channels_last;
+        bool blocked = !last && found == 4 && type->axes[at[1]].extent % lower->lanes == 0 && lower->options->block_layouts;
+        static const int orders[2][4] = {{0, 1, 2, 3}, {0, 2, 3, 1}};
+        for (int k = 0; k < 4; k++) {
+            int d = orders[last][k];
             if (at[d] >= 0) {
                 int64_t extent = type->axes[at[d]].extent;
                 layout.dims[layout.rank++] =

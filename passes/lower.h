@@ -25,6 +25,7 @@ typedef struct FblLowerOptions {
     bool fuse;            // false: one kernel a node (for tests that isolate ops)
     bool block_layouts;   // false: every tensor row-major in its type's axis order
     const char *conv;     // how convolutions are computed, see passes/algorithm.h; NULL: auto
+    bool channels_last;   // images as batch, height, width, channel instead of in blocks of channels (CUDA)
     bool with_train, with_eval, with_optimizer;
     FblLowerReport *report; // NULL, or where fusion notes are added
 } FblLowerOptions;

@@ -1,0 +1,282 @@
+// Precedes every generated kernel: words, Philox, conversions, reductions across threads, and the PTX that kernels use.
+// No includes, so that compilation is quick. With FBL_SHIM defined the device's own part comes from tests/cuda/shim.h,
+// which runs the same kernels on a CPU.
+struct FblScalars {
+    unsigned long long seed, step;
+};
+
+#ifndef FBL_SHIM
+#define FBL_DEVICE static __device__ __forceinline__
+#define FBL_DEVICE_MEMBER __device__ __forceinline__
+#define FBL_DYNAMIC_SHARED extern __shared__ __align__(16) unsigned int fbl_shared[]
+#define FBL_INF __int_as_float(0x7f800000)
+#define FBL_NAN __int_as_float(0x7fffffff)
+
+// To i32 toward zero, saturating, NaN to 0: what the machine's conversion does.
+FBL_DEVICE int fbl_to_int(float x) { return __float2int_rz(x); }
+FBL_DEVICE unsigned fbl_bits(float x) { return __float_as_uint(x); }
+FBL_DEVICE float fbl_float(unsigned bits) { return __uint_as_float(bits); }
+FBL_DEVICE unsigned fbl_shuffle_xor(unsigned v, int lanes) { return __shfl_xor_sync(0xffffffffu, v, lanes); }
+FBL_DEVICE unsigned fbl_shuffle_up(unsigned v, int lanes) { return __shfl_up_sync(0xffffffffu, v, lanes); }
+FBL_DEVICE unsigned fbl_shuffle_from(unsigned v, int lane) { return __shfl_sync(0xffffffffu, v, lane); }
+
+// Nearest, ties away from zero: the only rounding of tf32 that the machine has.
+FBL_DEVICE unsigned fbl_to_tf32(unsigned bits) {
+    unsigned r;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(__uint_as_float(bits)));
+    return r;
+}
+// Two numbers in one word, `low` in the lower half; nearest, ties to even.
+FBL_DEVICE unsigned fbl_pack_bf16(float low, float high) {
+    unsigned r;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+    return r;
+}
+FBL_DEVICE unsigned fbl_pack_f16(float low, float high) {
+    unsigned r;
+    asm("{ .reg .f16 a, b; cvt.rn.f16.f32 a, %1; cvt.rn.f16.f32 b, %2; mov.b32 %0, {a, b}; }" : "=r"(r) : "f"(low), "f"(high));
+    return r;
+}
+
+// c += a * b on one warp's 16x8 tile: operands as PTX lays them out for mma.sync.
+FBL_DEVICE void fbl_mma_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+FBL_DEVICE void fbl_mma_bf16(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+FBL_DEVICE void fbl_mma_f16(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+#if __CUDA_ARCH__ >= 800
+// Copies 16 bytes to shared memory in the background, or zeros when not `inside` (then `from` is not read).
+FBL_DEVICE void fbl_copy_async(unsigned *to, const float *from, bool inside) {
+    unsigned address = (unsigned)__cvta_generic_to_shared(to);
+    int bytes = inside ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes) : "memory");
+}
+FBL_DEVICE void fbl_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Waits until at most `left` of this thread's newest groups are under way.
+template <int left> FBL_DEVICE void fbl_copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory"); }
+#else
+FBL_DEVICE void fbl_copy_async(unsigned *to, const float *from, bool inside) {
+    *(float4 *)to = inside ? *(const float4 *)from : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+}
+FBL_DEVICE void fbl_copy_commit() {}
+template <int left> FBL_DEVICE void fbl_copy_wait() {}
+#endif
+#endif // FBL_SHIM
+
+// Philox4x32-10 as in base/philox.h: element `index` of random site `stream` at the scalars' step, inside (0, 1).
+FBL_DEVICE unsigned fbl_random_word(const FblScalars *scalars, unsigned stream, unsigned long long index) {
+    unsigned c0 = (unsigned)(index >> 2), c1 = stream;
+    unsigned c2 = (unsigned)scalars->step, c3 = (unsigned)(scalars->step >> 32);
+    unsigned k0 = (unsigned)scalars->seed, k1 = (unsigned)(scalars->seed >> 32);
+#pragma unroll
+    for (int round = 0; round < 10; round++) {
+        unsigned long long p0 = 0xD2511F53ull * c0, p1 = 0xCD9E8D57ull * c2;
+        unsigned n0 = (unsigned)(p1 >> 32) ^ c1 ^ k0, n2 = (unsigned)(p0 >> 32) ^ c3 ^ k1;
+        c1 = (unsigned)p1;
+        c3 = (unsigned)p0;
+        c0 = n0;
+        c2 = n2;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    unsigned lane = (unsigned)index & 3u;
+    return lane == 0 ? c0 : lane == 1 ? c1 : lane == 2 ? c2 : c3;
+}
+FBL_DEVICE float fbl_uniform(const FblScalars *scalars, unsigned stream, int index) {
+    return ((float)(int)(fbl_random_word(scalars, stream, (unsigned)index) >> 9) + 0.5f) * (1.0f / 8388608.0f);
+}
+
+// Quotient rounded down and its remainder; 0 where b is 0; the one quotient that overflows wraps.
+FBL_DEVICE int fbl_div(int a, int b) {
+    if (b == 0) {
+        return 0;
+    }
+    if (b == -1) {
+        return (int)(0u - (unsigned)a);
+    }
+    int q = a / b;
+    return q - (a % b != 0 && (a ^ b) < 0);
+}
+FBL_DEVICE int fbl_mod(int a, int b) {
+    if (b == 0 || b == -1) {
+        return 0;
+    }
+    int r = a % b;
+    return r != 0 && (r ^ b) < 0 ? r + b : r;
+}
+FBL_DEVICE float fbl_fmod(float a, float b) { return a - b * floorf(a / b); }
+FBL_DEVICE float fbl_sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+// A NaN wins.
+FBL_DEVICE float fbl_min(float a, float b) { return a < b || a != a ? a : b; }
+FBL_DEVICE float fbl_max(float a, float b) { return a > b || a != a ? a : b; }
+FBL_DEVICE int fbl_imin(int a, int b) { return a < b ? a : b; }
+FBL_DEVICE int fbl_imax(int a, int b) { return a > b ? a : b; }
+
+// Reductions. How two partial results of a kind combine, and their form as words.
+struct FblSum {
+    float v;
+    FBL_DEVICE_MEMBER void take(const FblSum &o) { v += o.v; }
+};
+struct FblMax {
+    float v;
+    FBL_DEVICE_MEMBER void take(const FblMax &o) { v = fbl_max(v, o.v); }
+};
+struct FblMin {
+    float v;
+    FBL_DEVICE_MEMBER void take(const FblMin &o) { v = fbl_min(v, o.v); }
+};
+struct FblIntSum {
+    int v;
+    FBL_DEVICE_MEMBER void take(const FblIntSum &o) { v = (int)((unsigned)v + (unsigned)o.v); }
+};
+struct FblIntMax {
+    int v;
+    FBL_DEVICE_MEMBER void take(const FblIntMax &o) { v = fbl_imax(v, o.v); }
+};
+struct FblIntMin {
+    int v;
+    FBL_DEVICE_MEMBER void take(const FblIntMin &o) { v = fbl_imin(v, o.v); }
+};
+// The larger value, a NaN before any number, at equality the smaller index.
+struct FblArgmax {
+    float v;
+    int index;
+    FBL_DEVICE_MEMBER void take(const FblArgmax &o) {
+        bool nan = v != v, other = o.v != o.v;
+        bool better = nan || other ? other && (!nan || o.index < index) : o.v > v || (o.v == v && o.index < index);
+        if (better) {
+            v = o.v;
+            index = o.index;
+        }
+    }
+};
+
+// Combines the partial results of the TY threads that share a column (thread = ty * TX + tx), in an order fixed by TX and
+// TY; all of them get the result. Every thread of the block calls it; `shared` holds TX * ceil(TX * TY / 32) of T.
+template <typename T, int TX, int TY> FBL_DEVICE void fbl_reduce(T &value, void *shared) {
+    if (TY == 1) {
+        return;
+    }
+    if (TX < 32) {
+#pragma unroll
+        for (int step = TX; step < 32 && step < TX * TY; step *= 2) {
+            T other;
+            unsigned words[sizeof(T) / 4], theirs[sizeof(T) / 4];
+            *(T *)words = value;
+#pragma unroll
+            for (int i = 0; i < (int)(sizeof(T) / 4); i++) {
+                theirs[i] = fbl_shuffle_xor(words[i], step);
+            }
+            other = *(T *)theirs;
+            // The lower lane's part comes first on both sides, so that both get the same bits.
+            if (threadIdx.x & step) {
+                other.take(value);
+                value = other;
+            } else {
+                value.take(other);
+            }
+        }
+    }
+    constexpr int rows = TX < 32 ? (TX * TY + 31) / 32 : TY;
+    if (rows > 1) {
+        T *parts = (T *)shared;
+        int tx = threadIdx.x % TX, row = TX < 32 ? threadIdx.x / 32 : threadIdx.x / TX;
+        if (TX >= 32 || threadIdx.x % 32 < TX) {
+            parts[row * TX + tx] = value;
+        }
+        __syncthreads();
+        // A balanced tree over the rows.
+#pragma unroll
+        for (int half = rows / 2; half >= 1; half /= 2) {
+            for (int i = row; i < half; i += rows) {
+                if (TX >= 32 || threadIdx.x % 32 < TX) {
+                    parts[i * TX + tx].take(parts[(i + half) * TX + tx]);
+                }
+            }
+            __syncthreads();
+        }
+        value = parts[tx];
+        __syncthreads();
+    }
+}
+
+// Doubles between the lanes of a warp.
+FBL_DEVICE double fbl_join(unsigned low, unsigned high) {
+    union {
+        unsigned long long bits;
+        double value;
+    } u;
+    u.bits = (unsigned long long)high << 32 | low;
+    return u.value;
+}
+FBL_DEVICE void fbl_halves(double v, unsigned *low, unsigned *high) {
+    union {
+        double value;
+        unsigned long long bits;
+    } u;
+    u.value = v;
+    *low = (unsigned)u.bits;
+    *high = (unsigned)(u.bits >> 32);
+}
+FBL_DEVICE double fbl_shuffle_up_double(double v, int lanes) {
+    unsigned low, high;
+    fbl_halves(v, &low, &high);
+    low = fbl_shuffle_up(low, lanes);
+    high = fbl_shuffle_up(high, lanes);
+    return fbl_join(low, high);
+}
+FBL_DEVICE double fbl_shuffle_from_double(double v, int lane) {
+    unsigned low, high;
+    fbl_halves(v, &low, &high);
+    low = fbl_shuffle_from(low, lane);
+    high = fbl_shuffle_from(high, lane);
+    return fbl_join(low, high);
+}
+
+// One number from Beta(a, b), as base/beta.c draws it.
+FBL_DEVICE double fbl_beta_uniform(const FblScalars *scalars, unsigned stream, unsigned long long *index) {
+    unsigned long long high = fbl_random_word(scalars, stream, *index);
+    unsigned long long low = fbl_random_word(scalars, stream, *index + 1);
+    *index += 2;
+    return ((double)((high << 32 | low) >> 12) + 0.5) * (1.0 / 4503599627370496.0);
+}
+static __device__ double fbl_beta_gamma(const FblScalars *scalars, unsigned stream, unsigned long long *index, double shape) {
+    double boost = 0.0;
+    if (shape < 1.0) {
+        boost = log(fbl_beta_uniform(scalars, stream, index)) / shape;
+        shape += 1.0;
+    }
+    double d = shape - 1.0 / 3, c = 1.0 / sqrt(9.0 * d);
+    for (int attempt = 0; attempt < 1000; attempt++) {
+        double u = fbl_beta_uniform(scalars, stream, index), w = fbl_beta_uniform(scalars, stream, index);
+        double x = sqrt(-2.0 * log(u)) * cos(6.283185307179586477 * w), v = 1.0 + c * x;
+        if (v <= 0.0) {
+            continue;
+        }
+        v = v * v * v;
+        if (log(fbl_beta_uniform(scalars, stream, index)) < 0.5 * x * x + d - d * v + d * log(v)) {
+            return log(d) + log(v) + boost;
+        }
+    }
+    return log(d) + boost;
+}
+static __device__ double fbl_beta(const FblScalars *scalars, unsigned stream, double a, double b) {
+    unsigned long long index = 0;
+    if (!(a > 0.0 && a <= 1.7976931348623157e308 && b > 0.0 && b <= 1.7976931348623157e308)) {
+        return FBL_NAN;
+    }
+    double x = fbl_beta_gamma(scalars, stream, &index, a);
+    double y = fbl_beta_gamma(scalars, stream, &index, b);
+    return 1.0 / (1.0 + exp(y - x));
+}

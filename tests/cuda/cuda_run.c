@@ -1,0 +1,216 @@
+#include "cuda_run.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *compiler(void) {
+    const char *own = getenv("FBL_CXX");
+    return own && *own ? own : "c++";
+}
+
+bool cuda_run_possible(void) {
+    char command[512];
+    snprintf(command, sizeof command, "%s --version > /dev/null 2>&1", compiler());
+    return system(command) == 0;
+}
+
+void cuda_run_init(CudaRun *run, const FblCudaOptions *options) { *run = (CudaRun){.options = *options}; }
+
+_Noreturn static void give_up(const char *what, const char *detail) {
+    fprintf(stderr, "%s: %s\n", what, detail);
+    exit(1);
+}
+
+static int find_kernel(const CudaRun *run, const FblKernel *kernel) {
+    for (size_t i = 0; i < run->count; i++) {
+        if (run->kernels[i].kernel == kernel) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+void cuda_run_add(CudaRun *run, const FblPlan *plan) {
+    for (size_t i = 0; i < plan->kernel_count; i++) {
+        char error[512];
+        if (find_kernel(run, plan->kernels[i]) >= 0) {
+            continue;
+        }
+        if (run->count == run->capacity) {
+            run->capacity = run->capacity ? 2 * run->capacity : 64;
+            run->kernels = realloc(run->kernels, run->capacity * sizeof *run->kernels);
+        }
+        CudaKernel *made = &run->kernels[run->count++];
+        made->kernel = plan->kernels[i];
+        if (fbl_cuda_emit(made->kernel, &run->options, &made->source, error, sizeof error) != FBL_OK) {
+            give_up(made->kernel->name, error);
+        }
+    }
+}
+
+// Calls that unpack an array of pointers into a kernel's parameters.
+static void write_calls(FILE *out, const CudaKernel *made) {
+    for (int32_t p = 0; p < made->source.phases; p++) {
+        const char *symbol = made->source.phase[p].symbol;
+        int32_t count = made->kernel->buffer_count, extra = made->source.workspace_bytes > 0;
+        fprintf(out, "extern \"C\" void call_%s(void **a) { %s(", symbol, symbol);
+        for (int32_t i = 0; i < count; i++) {
+            FblDtype dtype = made->kernel->buffers[i].dtype;
+            fprintf(out, "(%s *)a[%d], ", dtype == FBL_F32 ? "float" : dtype == FBL_I32 ? "int" : "unsigned char", i);
+        }
+        if (extra) {
+            fprintf(out, "(float *)a[%d], ", count);
+        }
+        fprintf(out, "(const FblScalars *)a[%d]); }\n", count + extra);
+    }
+}
+
+// Kernels of equal text (one of several plans) are written once.
+static bool written_before(const CudaRun *run, size_t index) {
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(run->kernels[i].source.phase[0].symbol, run->kernels[index].source.phase[0].symbol) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void cuda_run_build(CudaRun *run) {
+    char folder[] = "/tmp/fbl_cuda_XXXXXX", path[64], library[64], command[1024];
+    if (!mkdtemp(folder)) {
+        give_up("mkdtemp", folder);
+    }
+    snprintf(path, sizeof path, "%s/kernels.cpp", folder);
+    snprintf(library, sizeof library, "%s/kernels.so", folder);
+    FILE *out = fopen(path, "w");
+    if (!out) {
+        give_up("cannot write", path);
+    }
+    fprintf(out, "#define FBL_SHIM 1\n#include \"shim.h\"\n%s", fbl_cuda_preamble());
+    for (size_t i = 0; i < run->count; i++) {
+        if (!written_before(run, i)) {
+            fprintf(out, "%s\n", run->kernels[i].source.text);
+            write_calls(out, &run->kernels[i]);
+        }
+    }
+    fclose(out);
+    const char *flags = getenv("FBL_SHIM_FLAGS");
+    snprintf(command, sizeof command, "%s -std=c++17 -O1 -w -fno-strict-aliasing -fwrapv -ffp-contract=off -fPIC -shared %s -I%s -o %s %s", compiler(),
+             flags ? flags : "", FBL_SHIM_DIR, library, path);
+    const char *keep = getenv("FBL_KEEP");
+    if (system(command) != 0) {
+        give_up("the compiler failed", command);
+    }
+    run->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+    if (!run->library) {
+        give_up("dlopen", dlerror());
+    }
+    void *symbol = dlsym(run->library, "shim_launch");
+    memcpy(&run->launch, &symbol, sizeof symbol);
+    if (!keep) {
+        unlink(path);
+        unlink(library);
+        rmdir(folder);
+    }
+}
+
+void cuda_run_free(CudaRun *run) {
+    for (size_t i = 0; i < run->count; i++) {
+        fbl_cuda_source_free(&run->kernels[i].source);
+    }
+    free(run->kernels);
+    if (run->library) {
+        dlclose(run->library);
+    }
+    memset(run, 0, sizeof *run);
+}
+
+void cuda_run_regions(const FblPlan *plan, uint8_t *regions[FBL_REGION_COUNT]) {
+    for (int r = 0; r < FBL_REGION_COUNT; r++) {
+        size_t size = (size_t)plan->region_bytes[r] + 64;
+        regions[r] = malloc(size);
+        if (!regions[r]) {
+            give_up("out of memory", "regions");
+        }
+        memset(regions[r], r == FBL_REGION_ARENA ? 0xff : 0, size);
+    }
+}
+
+static size_t buffer_bytes(const FblKernelBuffer *buffer) {
+    size_t bytes = buffer->dtype == FBL_BOOL ? 1 : 4;
+    for (int32_t d = 0; d < buffer->rank; d++) {
+        bytes *= (size_t)buffer->extents[d];
+    }
+    return bytes;
+}
+
+// A copy whose end is the end of its memory; starts are aligned to 16 bytes as on the device.
+static void *exact_copy(const void *from, size_t bytes) {
+    void *copy = NULL;
+    if (posix_memalign(&copy, 64, bytes > 0 ? bytes : 1) != 0) {
+        give_up("out of memory", "buffer");
+    }
+    if (from) {
+        memcpy(copy, from, bytes);
+    } else {
+        memset(copy, 0xff, bytes);
+    }
+    return copy;
+}
+
+static void launch(const CudaRun *run, const FblLaunch *what, const FblKernel *kernel, uint8_t *const regions[FBL_REGION_COUNT], uint64_t seed, uint64_t step,
+                   uint64_t order) {
+    const CudaKernel *made = &run->kernels[find_kernel(run, kernel)];
+    int32_t count = kernel->buffer_count;
+    void **arguments = calloc((size_t)count + 2, sizeof *arguments);
+    uint64_t scalars[2] = {seed, step};
+    for (int32_t i = 0; i < count; i++) {
+        if (kernel->buffers[i].alias < 0) {
+            arguments[i] = exact_copy(regions[what->bindings[i].region] + what->bindings[i].offset, buffer_bytes(&kernel->buffers[i]));
+        }
+    }
+    for (int32_t i = 0; i < count; i++) {
+        arguments[i] = arguments[i] ? arguments[i] : arguments[kernel->buffers[i].alias];
+    }
+    int32_t at = count;
+    void *workspace = NULL;
+    if (made->source.workspace_bytes > 0) {
+        arguments[at++] = workspace = exact_copy(NULL, (size_t)made->source.workspace_bytes);
+    }
+    arguments[at] = scalars;
+    for (int32_t p = 0; p < made->source.phases; p++) {
+        const FblCudaPhase *phase = &made->source.phase[p];
+        char name[160];
+        snprintf(name, sizeof name, "call_%s", phase->symbol);
+        void *symbol = dlsym(run->library, name);
+        void (*call)(void **);
+        if (!symbol) {
+            give_up("no such kernel", name);
+        }
+        memcpy(&call, &symbol, sizeof symbol);
+        run->launch(phase->symbol, call, arguments, phase->grid, phase->block, phase->shared_bytes, order);
+    }
+    for (int32_t i = 0; i < count; i++) {
+        if (kernel->buffers[i].is_output) {
+            memcpy(regions[what->bindings[i].region] + what->bindings[i].offset, arguments[i], buffer_bytes(&kernel->buffers[i]));
+        }
+    }
+    for (int32_t i = 0; i < count; i++) {
+        if (kernel->buffers[i].alias < 0) {
+            free(arguments[i]);
+        }
+    }
+    free(workspace);
+    free(arguments);
+}
+
+void cuda_run_function(const CudaRun *run, const FblPlan *plan, size_t function, uint8_t *const regions[FBL_REGION_COUNT], uint64_t seed, uint64_t step,
+                       uint64_t order) {
+    const FblPlanFunction *f = &plan->functions[function];
+    for (size_t i = 0; i < f->launch_count; i++) {
+        launch(run, &f->launches[i], plan->kernels[f->launches[i].kernel], regions, seed, step, order);
+    }
+}

@@ -201,8 +201,8 @@ static inline unsigned shim_f16(float x) {
     if (x != x) {
         return 0x7fff;
     }
-    if (m >= 65520.0) {
-        return sign | 0x7c00u;
+    if (m >= 65520.0 || m == 0) {
+        return sign | (m == 0 ? 0 : 0x7c00u);
     }
     int e = 0;
     std::frexp(m, &e); // m = f * 2^e, f in [0.5, 1)

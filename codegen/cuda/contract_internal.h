@@ -1,0 +1,68 @@
+// Contractions as matrix products on tiles: how a convolution or matmul is seen as rows x columns x sum, which tile a block
+// does, and how operands come into shared memory.
+//
+//   kind          rows (M)         columns (N)         sum (K)              one product a
+//   FORWARD       pixels of y      o of the group      taps x channels      group
+//   DATA_GRAD     pixels of dx     c of the group      taps x channels of g group
+//   WEIGHT_GRAD   o of the group   taps x channels     pixels of y          group
+//   MATMUL        m                n                   k                    batch
+// Channels beside taps are padded to a multiple of 4, so that four neighbours never cross a tap.
+// Ownership: everything lives for one emission. Threads: as FblCudaEmit.
+#ifndef FBL_CODEGEN_CUDA_CONTRACT_INTERNAL_H
+#define FBL_CODEGEN_CUDA_CONTRACT_INTERNAL_H
+
+#include "codegen/cuda/emit.h"
+
+// A block's work: bm x bn results, bk of the sum at a time.
+typedef struct FblCudaTile {
+    int64_t bm, bn, bk;
+    int64_t warps_m, warps_n; // tensor cores: warps in the block
+    int64_t tm, tn;           // multiply-adds: results a thread
+    int64_t threads, stages;  // stages: tiles in shared memory at once
+    int64_t splits, per_split; // the sum is cut into `splits` runs of `per_split` steps of bk
+    int64_t shared_bytes;
+} FblCudaTile;
+
+// An operand on its way into shared memory, in quads: four neighbours along the sum (rows == false), or along the rows.
+// A word of shared memory is one f32, or two halves that are neighbours along the sum. Word (row, w) of a tile lies at
+// row * (words + 4) + w, or, when quads lie along the rows, at w * (rows + 8) + row: free of bank conflicts either way.
+typedef struct FblCudaOperand {
+    char name; // 'a' (rows of the product) or 'b' (columns)
+    const FblKBody *body;
+    int number;        // of the kernel's operands
+    bool rows;
+    int lane_at;       // position in the body of the loop along a quad
+    bool quad;         // the body is evaluated on four lanes at once; else one by one, with a limit
+    bool async;        // a plain load of 16 bytes: copied in the background
+    int64_t tile;      // rows of the tile: bm or bn
+    int64_t units;     // pieces of work of all threads for one tile: quads, or pairs of quads of halves along rows
+    int64_t passes;    // ... and of one thread
+    int64_t words;     // of shared memory a stage
+} FblCudaOperand;
+
+typedef struct FblCudaProduct {
+    FblCudaEmit *e;
+    const FblContraction *c;
+    int64_t m, n, k, z;     // k: padded sum
+    int64_t group_c, group_o, padded; // channels a group; padded channels beside taps
+    int64_t columns;        // n rounded up to 4: a row of the workspace
+    bool tensor, halves;    // tensor cores; 16-bit factors
+    FblCudaTile tile;
+    FblCudaOperand operand[2]; // a, b
+    bool store_quad;        // the epilogue is evaluated on four neighbouring columns at once
+} FblCudaProduct;
+
+static inline int64_t fbl_cuda_words(const FblCudaProduct *p) { return p->halves ? p->tile.bk / 2 : p->tile.bk; } // along the sum
+// Words of a tile of `rows` rows.
+static inline int64_t fbl_cuda_tile_words(int64_t rows, int64_t words, bool along_rows) { return along_rows ? words * (rows + 8) : rows * (words + 4); }
+
+// contract_tile.c: the tile with the least estimated time.
+void fbl_cuda_choose_tile(FblCudaProduct *p);
+// contract_load.c: device functions of the operands' bodies; code that moves the next tile.
+void fbl_cuda_operand_prepare(FblCudaProduct *p, FblCudaOperand *o);
+void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o);
+void fbl_cuda_operand_setup(FblCudaProduct *p, const FblCudaOperand *o);
+void fbl_cuda_operand_fetch(FblCudaProduct *p, const FblCudaOperand *o);
+void fbl_cuda_operand_put(FblCudaProduct *p, const FblCudaOperand *o);
+
+#endif

@@ -1,0 +1,325 @@
+// Operands of contractions on their way into shared memory.
+#include <string.h>
+
+#include "codegen/cuda/contract_internal.h"
+
+#define OUTSIDE "-1073741824" // a coordinate that stays outside whatever tap is added
+
+static void open_body(FblCudaProduct *p, const FblCudaOperand *o, FblCudaBody *body, bool quad) {
+    fbl_cuda_body_init(body, p->e, quad ? FBL_CUDA_LANES : 1, quad ? o->body->loops[o->lane_at] : -1);
+    for (int i = 0; i < o->body->loop_count; i++) {
+        body->loops[o->body->loops[i]] = fbl_arena_printf(p->e->arena, "i%d", i);
+    }
+}
+
+// Whether quads along loop `at` of the body are single 16-byte loads. Leaves no text.
+static bool is_plain(FblCudaProduct *p, const FblCudaOperand *o) {
+    const FblKInstr *value = &p->e->kernel->instrs[o->body->value];
+    if (value->kind != FBL_K_LOAD || value->guard >= 0) {
+        return false;
+    }
+    size_t length = p->e->text.length;
+    FblCudaBody body;
+    const char *address;
+    open_body(p, o, &body, true);
+    for (int32_t d = 0; d < p->e->kernel->buffers[value->a].rank; d++) {
+        fbl_cuda_body_need(&body, value->index[d]);
+    }
+    fbl_cuda_body_emit(&body, 1);
+    bool plain = fbl_cuda_body_contiguous(&body, o->body->value, &address);
+    p->e->text.length = length;
+    return plain;
+}
+
+// Channels (or other neighbours) that quads run along: their number, which decides whether quads are whole.
+static int64_t run_of(const FblCudaProduct *p, const FblCudaOperand *o) {
+    switch (p->c->kind) {
+    case FBL_CONV_FORWARD: return p->group_c;
+    case FBL_CONV_DATA_GRAD: return p->group_o;
+    case FBL_CONV_WEIGHT_GRAD: return o->name == 'a' ? p->group_o : p->group_c;
+    default: return o->rows ? (o->name == 'a' ? p->m : p->n) : p->k;
+    }
+}
+
+void fbl_cuda_operand_prepare(FblCudaProduct *p, FblCudaOperand *o) {
+    switch (p->c->kind) {
+    case FBL_CONV_FORWARD: o->rows = false; o->lane_at = 1; break;
+    case FBL_CONV_DATA_GRAD: o->rows = false; o->lane_at = o->name == 'a' ? 1 : 0; break;
+    case FBL_CONV_WEIGHT_GRAD: o->rows = true; o->lane_at = 1; break;
+    default: // along whichever of its two loops memory runs
+        o->rows = o->name == 'b';
+        o->lane_at = 2;
+        if (!is_plain(p, o)) {
+            FblCudaOperand other = *o;
+            other.rows = !o->rows;
+            other.lane_at = 1;
+            if (is_plain(p, &other)) {
+                *o = other;
+            }
+        }
+        break;
+    }
+    o->quad = run_of(p, o) % FBL_CUDA_LANES == 0;
+    o->async = o->quad && !p->halves && p->e->options->arch >= 80 && is_plain(p, o);
+}
+
+static const char *index_parameters = "int i0, int i1, int i2, int i3";
+
+void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o) {
+    FblCudaEmit *e = p->e;
+    FblCudaBody body;
+    const char *parameters = fbl_cuda_parameters(e, false);
+    const FblKInstr *value = &e->kernel->instrs[o->body->value];
+    open_body(p, o, &body, o->quad);
+    if (o->async) {
+        const char *address;
+        fbl_cuda_line(e, 0, "FBL_DEVICE const float *%s_%c(%s, %s) {", e->name, o->name, parameters, index_parameters);
+        for (int32_t d = 0; d < e->kernel->buffers[value->a].rank; d++) {
+            fbl_cuda_body_need(&body, value->index[d]);
+        }
+        fbl_cuda_body_emit(&body, 1);
+        fbl_cuda_body_contiguous(&body, o->body->value, &address);
+        fbl_cuda_line(e, 1, "return b%d + (%s);", value->a, address);
+        fbl_cuda_line(e, 0, "}");
+        return;
+    }
+    fbl_cuda_line(e, 0, "FBL_DEVICE %s %s_%c%s(%s, %s) {", o->quad ? "float4" : "float", e->name, o->name, o->quad ? "" : "1", parameters, index_parameters);
+    fbl_cuda_body_need(&body, o->body->value);
+    fbl_cuda_body_emit(&body, 1);
+    if (o->quad) {
+        fbl_cuda_line(e, 1, "return make_float4(%s, %s, %s, %s);", fbl_cuda_body_lane(&body, o->body->value, 0, FBL_F32),
+                      fbl_cuda_body_lane(&body, o->body->value, 1, FBL_F32), fbl_cuda_body_lane(&body, o->body->value, 2, FBL_F32),
+                      fbl_cuda_body_lane(&body, o->body->value, 3, FBL_F32));
+        fbl_cuda_line(e, 0, "}");
+        return;
+    }
+    fbl_cuda_line(e, 1, "return %s;", fbl_cuda_body_lane(&body, o->body->value, 0, FBL_F32));
+    fbl_cuda_line(e, 0, "}");
+    fbl_cuda_line(e, 0, "FBL_DEVICE float4 %s_%c(%s, %s, int left) {", e->name, o->name, parameters, index_parameters);
+    const char *lanes[FBL_CUDA_LANES];
+    for (int lane = 0; lane < FBL_CUDA_LANES; lane++) {
+        const char *index = "";
+        for (int i = 0; i < 4; i++) {
+            index = fbl_arena_printf(e->arena, i == o->lane_at && lane > 0 ? "%s, i%d + %d" : "%s, i%d", index, i, lane);
+        }
+        lanes[lane] = fbl_arena_printf(e->arena, "%s_%c1(%s%s)", e->name, o->name, fbl_cuda_arguments(e), index);
+        if (lane > 0) {
+            lanes[lane] = fbl_arena_printf(e->arena, "left > %d ? %s : 0.0f", lane, lanes[lane]);
+        }
+    }
+    fbl_cuda_line(e, 1, "return make_float4(%s, %s, %s, %s);", lanes[0], lanes[1], lanes[2], lanes[3]);
+    fbl_cuda_line(e, 0, "}");
+}
+
+// Coordinates that a thread's rows keep during the whole sum.
+void fbl_cuda_operand_setup(FblCudaProduct *p, const FblCudaOperand *o) {
+    FblCudaEmit *e = p->e;
+    const FblContraction *c = p->c;
+    long long passes = o->passes, quads = p->tile.bk / 4;
+    if (!o->async) {
+        fbl_cuda_line(e, 1, "float4 %c_next[%lld];", o->name, passes * (o->rows && p->halves ? 2 : 1));
+    }
+    if (o->name == 'a' && (c->kind == FBL_CONV_FORWARD || c->kind == FBL_CONV_DATA_GRAD)) {
+        bool forward = c->kind == FBL_CONV_FORWARD;
+        long long h = forward ? c->oh : c->h, w = forward ? c->ow : c->w;
+        fbl_cuda_line(e, 1, "int a_n[%lld], a_h[%lld], a_w[%lld];", passes, passes, passes);
+        fbl_cuda_line(e, 1, "#pragma unroll");
+        fbl_cuda_line(e, 1, "for (int i = 0; i < %lld; i++) {", passes);
+        fbl_cuda_line(e, 2, "const int m = m0 + tid / %lld + i * %lld;", quads, (long long)p->tile.threads / quads);
+        fbl_cuda_line(e, 2, "a_n[i] = m / %lld;", h * w);
+        if (forward) {
+            fbl_cuda_line(e, 2, "a_h[i] = m < %lld ? m / %lld %% %lld * %lld - %lld : " OUTSIDE ";", (long long)p->m, w, h, (long long)c->stride_h, (long long)c->pad_h);
+            fbl_cuda_line(e, 2, "a_w[i] = m %% %lld * %lld - %lld;", w, (long long)c->stride_w, (long long)c->pad_w);
+        } else {
+            fbl_cuda_line(e, 2, "a_h[i] = m < %lld ? m / %lld %% %lld + %lld : " OUTSIDE ";", (long long)p->m, w, h, (long long)c->pad_h);
+            fbl_cuda_line(e, 2, "a_w[i] = m %% %lld + %lld;", w, (long long)c->pad_w);
+        }
+        fbl_cuda_line(e, 1, "}");
+    }
+}
+
+// `base + z * extent`, where there are several groups.
+static const char *in_group(FblCudaProduct *p, const char *text, int64_t extent) {
+    return p->z == 1 ? text : fbl_arena_printf(p->e->arena, "z * %lld + %s", (long long)extent, text);
+}
+
+// Variables of a convolution's sum index `k`: its tap and channel.
+static void tap_of(FblCudaProduct *p, int indent, const char *index, const char *channel) {
+    FblCudaEmit *e = p->e;
+    long long padded = p->padded, kw = p->c->kw;
+    fbl_cuda_line(e, indent, "const int tap = %s / %lld, %s = %s %% %lld;", index, padded, channel, index, padded);
+    fbl_cuda_line(e, indent, "const int kh = tap / %lld, kw = tap %% %lld;", kw, kw);
+}
+
+// What a unit of work loads: C expressions of the body's indices, of whether it is inside, and of the lanes that are.
+typedef struct Place {
+    const char *index[4], *inside, *left;
+} Place;
+
+static Place place_conv(FblCudaProduct *p, const FblCudaOperand *o, int indent) {
+    FblCudaEmit *e = p->e;
+    const FblContraction *c = p->c;
+    Place place = {{"0", "0", "kh", "kw"}, "", ""};
+    bool forward = c->kind == FBL_CONV_FORWARD;
+    if (o->name == 'b') {
+        long long rows = forward ? p->group_o : p->group_c;
+        place.index[0] = forward ? in_group(p, "row", p->group_o) : in_group(p, "c", p->group_o);
+        place.index[1] = forward ? "c" : "row";
+        place.inside = fbl_arena_printf(e->arena, "k < %lld && row < %lld", (long long)p->k, rows);
+        place.left = fbl_arena_printf(e->arena, "%lld - c", (long long)(forward ? p->group_c : p->group_o));
+        return place;
+    }
+    place.index[0] = "a_n[i]";
+    place.index[1] = in_group(p, "c", forward ? p->group_c : p->group_o);
+    place.index[2] = "h";
+    place.index[3] = "w";
+    place.left = fbl_arena_printf(e->arena, "%lld - c", (long long)(forward ? p->group_c : p->group_o));
+    if (forward) {
+        fbl_cuda_line(e, indent, "const int h = a_h[i] + kh * %lld, w = a_w[i] + kw * %lld;", (long long)c->dilation_h, (long long)c->dilation_w);
+        place.inside = fbl_arena_printf(e->arena, "k < %lld && (unsigned)h < %lldu && (unsigned)w < %lldu", (long long)p->k, (long long)c->h, (long long)c->w);
+        return place;
+    }
+    const char *whole = "";
+    fbl_cuda_line(e, indent, "const int at_h = a_h[i] - kh * %lld, at_w = a_w[i] - kw * %lld;", (long long)c->dilation_h, (long long)c->dilation_w);
+    fbl_cuda_line(e, indent, "const int h = at_h / %lld, w = at_w / %lld;", (long long)c->stride_h, (long long)c->stride_w);
+    if (c->stride_h > 1) {
+        whole = fbl_arena_printf(e->arena, " && at_h %% %lld == 0", (long long)c->stride_h);
+    }
+    if (c->stride_w > 1) {
+        whole = fbl_arena_printf(e->arena, "%s && at_w %% %lld == 0", whole, (long long)c->stride_w);
+    }
+    place.inside = fbl_arena_printf(e->arena, "k < %lld && at_h >= 0 && at_w >= 0 && h < %lld && w < %lld%s", (long long)p->k, (long long)c->oh, (long long)c->ow, whole);
+    return place;
+}
+
+static Place place_weight_grad(FblCudaProduct *p, const FblCudaOperand *o, int indent) {
+    FblCudaEmit *e = p->e;
+    const FblContraction *c = p->c;
+    long long oh = c->oh, ow = c->ow;
+    Place place = {{"n", "", "oh", "ow"}, "", ""};
+    fbl_cuda_line(e, indent, "const int n = k / %lld, oh = k / %lld %% %lld, ow = k %% %lld;", oh * ow, ow, oh, ow);
+    if (o->name == 'a') {
+        place.index[1] = in_group(p, "row", p->group_o);
+        place.inside = fbl_arena_printf(e->arena, "k < %lld && row < %lld", (long long)p->k, (long long)p->m);
+        place.left = fbl_arena_printf(e->arena, "%lld - row", (long long)p->group_o);
+        return place;
+    }
+    fbl_cuda_line(e, indent, "const int h = oh * %lld - %lld + kh * %lld, w = ow * %lld - %lld + kw * %lld;", (long long)c->stride_h, (long long)c->pad_h,
+                  (long long)c->dilation_h, (long long)c->stride_w, (long long)c->pad_w, (long long)c->dilation_w);
+    place.index[1] = in_group(p, "c", p->group_c);
+    place.index[2] = "h";
+    place.index[3] = "w";
+    place.inside = fbl_arena_printf(e->arena, "k < %lld && row < %lld && (unsigned)h < %lldu && (unsigned)w < %lldu", (long long)p->k, (long long)p->n, (long long)c->h,
+                                    (long long)c->w);
+    place.left = fbl_arena_printf(e->arena, "%lld - c", (long long)p->group_c);
+    return place;
+}
+
+static Place place_matmul(FblCudaProduct *p, const FblCudaOperand *o) {
+    FblCudaEmit *e = p->e;
+    long long rows = o->name == 'a' ? p->m : p->n;
+    Place place = {{"z", "row", "k", "0"}, "", ""};
+    if (o->name == 'b') {
+        place.index[1] = "k";
+        place.index[2] = "row";
+    }
+    place.inside = fbl_arena_printf(e->arena, "k < %lld && row < %lld", (long long)p->k, rows);
+    place.left = o->rows ? fbl_arena_printf(e->arena, "%lld - row", rows) : fbl_arena_printf(e->arena, "%lld - k", (long long)p->k);
+    return place;
+}
+
+// One quad at sum index k: into registers, or on its way to `to` in shared memory.
+static void fetch_quad(FblCudaProduct *p, const FblCudaOperand *o, int indent, const char *next, const char *to) {
+    FblCudaEmit *e = p->e;
+    const FblContraction *c = p->c;
+    Place place = c->kind == FBL_MATMUL ? place_matmul(p, o) : c->kind == FBL_CONV_WEIGHT_GRAD ? place_weight_grad(p, o, indent) : place_conv(p, o, indent);
+    const char *call = fbl_arena_printf(e->arena, "%s_%c(%s, %s, %s, %s, %s%s%s)", e->name, o->name, fbl_cuda_arguments(e), place.index[0], place.index[1], place.index[2],
+                                        place.index[3], o->quad ? "" : ", ", o->quad ? "" : place.left);
+    fbl_cuda_line(e, indent, "const bool inside = %s;", place.inside);
+    if (o->async) {
+        fbl_cuda_line(e, indent, "fbl_copy_async(%s, inside ? %s : b%d, inside);", to, call, e->kernel->instrs[o->body->value].a);
+    } else {
+        fbl_cuda_line(e, indent, "%s = inside ? %s : make_float4(0.0f, 0.0f, 0.0f, 0.0f);", next, call);
+    }
+}
+
+static void begin_units(FblCudaProduct *p, const FblCudaOperand *o, const char **out_end) {
+    FblCudaEmit *e = p->e;
+    fbl_cuda_line(e, 2, "#pragma unroll");
+    fbl_cuda_line(e, 2, "for (int i = 0; i < %lld; i++) {", (long long)o->passes);
+    *out_end = "";
+    if (o->units % p->tile.threads != 0) {
+        fbl_cuda_line(e, 3, "if (tid + i * %lld >= %lld) {", (long long)p->tile.threads, (long long)o->units);
+        fbl_cuda_line(e, 4, "continue;");
+        fbl_cuda_line(e, 3, "}");
+    }
+}
+
+// The first word of a quad in its tile: along the sum at (row, quad), along rows at (word, quad of rows).
+static const char *word_of(FblCudaProduct *p, const FblCudaOperand *o) {
+    long long words = fbl_cuda_words(p), threads = p->tile.threads, quads = p->tile.bk / 4, rows = o->tile;
+    if (o->rows) {
+        return fbl_arena_printf(p->e->arena, "(tid / %lld + i * %lld) * %lld + tid %% %lld * 4", rows / 4, threads / (rows / 4), rows + 8, rows / 4);
+    }
+    return fbl_arena_printf(p->e->arena, "(tid / %lld + i * %lld) * %lld + tid %% %lld * %d", quads, threads / quads, words + 4, quads, p->halves ? 2 : 4);
+}
+
+void fbl_cuda_operand_fetch(FblCudaProduct *p, const FblCudaOperand *o) {
+    FblCudaEmit *e = p->e;
+    long long threads = p->tile.threads, quads = p->tile.bk / 4;
+    const char *end;
+    const char *to = fbl_arena_printf(e->arena, "%c_tile + stage * %lld + %s", o->name, (long long)o->words, word_of(p, o));
+    bool conv = p->c->kind != FBL_MATMUL, weight_grad = p->c->kind == FBL_CONV_WEIGHT_GRAD;
+    fbl_cuda_line(e, 2, "{");
+    if (o->rows) {
+        fbl_cuda_line(e, 2, "const int row = %s + tid %% %lld * 4;", o->name == 'a' ? "m0" : "n0", (long long)o->tile / 4);
+        if (weight_grad && o->name == 'b') {
+            tap_of(p, 2, "row", "c");
+        }
+        begin_units(p, o, &end);
+        if (p->halves) {
+            fbl_cuda_line(e, 3, "const int pair = step * %lld + (tid / %lld + i * %lld) * 2;", (long long)p->tile.bk, (long long)o->tile / 4, threads / (o->tile / 4));
+            fbl_cuda_line(e, 3, "#pragma unroll");
+            fbl_cuda_line(e, 3, "for (int half = 0; half < 2; half++) {");
+            fbl_cuda_line(e, 4, "const int k = pair + half;");
+            fetch_quad(p, o, 4, fbl_arena_printf(e->arena, "%c_next[2 * i + half]", o->name), to);
+            fbl_cuda_line(e, 3, "}");
+        } else {
+            fbl_cuda_line(e, 3, "const int k = step * %lld + tid / %lld + i * %lld;", (long long)p->tile.bk, (long long)o->tile / 4, threads / (o->tile / 4));
+            fetch_quad(p, o, 3, fbl_arena_printf(e->arena, "%c_next[i]", o->name), to);
+        }
+    } else {
+        fbl_cuda_line(e, 2, "const int k = step * %lld + tid %% %lld * 4;", (long long)p->tile.bk, quads);
+        if (conv) {
+            tap_of(p, 2, "k", "c");
+        }
+        begin_units(p, o, &end);
+        if (o->name == 'b' || !conv) {
+            fbl_cuda_line(e, 3, "const int row = %s + tid / %lld + i * %lld;", o->name == 'a' ? "m0" : "n0", quads, threads / quads);
+        }
+        fetch_quad(p, o, 3, fbl_arena_printf(e->arena, "%c_next[i]", o->name), to);
+    }
+    fbl_cuda_line(e, 2, "}");
+    fbl_cuda_line(e, 2, "}");
+}
+
+void fbl_cuda_operand_put(FblCudaProduct *p, const FblCudaOperand *o) {
+    FblCudaEmit *e = p->e;
+    const char *end;
+    const char *pack = e->options->precision == FBL_CUDA_BF16 ? "fbl_pack_bf16" : "fbl_pack_f16";
+    if (o->async) {
+        return;
+    }
+    begin_units(p, o, &end);
+    fbl_cuda_line(e, 3, "unsigned *to = %c_tile + stage * %lld + %s;", o->name, (long long)o->words, word_of(p, o));
+    if (!p->halves) {
+        fbl_cuda_line(e, 3, "*(float4 *)to = %c_next[i];", o->name);
+    } else if (o->rows) {
+        fbl_cuda_line(e, 3, "const float4 low = %c_next[2 * i], high = %c_next[2 * i + 1];", o->name, o->name);
+        fbl_cuda_line(e, 3, "*(uint4 *)to = make_uint4(%s(low.x, high.x), %s(low.y, high.y), %s(low.z, high.z), %s(low.w, high.w));", pack, pack, pack, pack);
+    } else {
+        fbl_cuda_line(e, 3, "const float4 v = %c_next[i];", o->name);
+        fbl_cuda_line(e, 3, "*(uint2 *)to = make_uint2(%s(v.x, v.y), %s(v.z, v.w));", pack, pack);
+    }
+    fbl_cuda_line(e, 2, "}");
+}

@@ -1,0 +1,251 @@
+// A whole train step of a program as generated CUDA C, run on the CPU, against the double-precision interpreter: the outputs,
+// every gradient and every new state; then the optimizer against its formula; and the same bits with the threads shuffled.
+// test_cuda_step FILE PRECISION BATCH
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cuda_run.h"
+#include "frontend/build.h"
+#include "ir/interp.h"
+#include "passes/lower.h"
+#include "passes/manager.h"
+
+#define SEED 5
+#define STEP 7
+
+static uint64_t random_state = 12345;
+
+static double random_real(void) { // [-1, 1)
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(random_state >> 33) / 1073741824.0 - 1;
+}
+
+_Noreturn static void give_up(const char *what, const char *detail) {
+    fprintf(stderr, "%s: %s\n", what, detail);
+    exit(1);
+}
+
+static void check(FblContext *ctx, FblStatus status) {
+    fbl_diag_flush(ctx, stderr, false);
+    if (status != FBL_OK) {
+        give_up("failed", fbl_status_name(status));
+    }
+}
+
+static const FblParam *find_param(const FblParamList *list, FblName path) {
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i].path == path) {
+            return &list->items[i];
+        }
+    }
+    return NULL;
+}
+
+static double initial(const FblInit *init) {
+    switch (init->kind) {
+    case FBL_INIT_NORMAL: return init->a + init->b * 1.7320508 * random_real(); // of the same variance
+    case FBL_INIT_UNIFORM: return init->a + (init->b - init->a) * (random_real() + 1) / 2;
+    default: return init->a + 0.1 * random_real();
+    }
+}
+
+// A value for every leaf of the train graph, exact in f32.
+static void fill_leaves(FblModule *module, FblBindings *leaves) {
+    const FblGraph *graph = module->train;
+    for (size_t id = 0; id < graph->count; id++) {
+        const FblNode *node = &graph->nodes[id];
+        FblTensor tensor;
+        if ((node->op != FBL_OP_INPUT && node->op != FBL_OP_PARAM && node->op != FBL_OP_STATE) || fbl_bindings_find(leaves, node->attr.names[0])) {
+            continue;
+        }
+        if (fbl_tensor_create(&node->type, &tensor) != FBL_OK) {
+            give_up("no memory for", node->attr.names[0]);
+        }
+        const FblParam *param = find_param(node->op == FBL_OP_PARAM ? &module->params : &module->states, node->attr.names[0]);
+        for (int64_t i = 0; i < fbl_type_elements(&node->type); i++) {
+            double value = 0.5 + 0.5 * random_real(); // hoisted data, scalars
+            if (param && node->op != FBL_OP_INPUT) {
+                value = initial(&param->init);
+            } else if (node->type.index_axis) {
+                value = (double)(int64_t)((random_real() + 1) / 2 * (double)node->type.index_extent);
+            } else if (strcmp(node->attr.names[0], "image") == 0) {
+                value = 1.7 * random_real();
+            } else if (node->type.dtype == FBL_I32) {
+                value = 3;
+            }
+            tensor.data[i] = node->type.dtype == FBL_F32 ? (double)(float)value : value;
+        }
+        if (fbl_bindings_set(leaves, node->attr.names[0], tensor) != FBL_OK) {
+            give_up("no memory for", node->attr.names[0]);
+        }
+    }
+}
+
+// Copies a tensor into its place; nothing when the graph has no such leaf.
+static void place(uint8_t *const regions[FBL_REGION_COUNT], const FblPlanTensor *tensor, FblBindings *leaves) {
+    FblTensor *value = fbl_bindings_find(leaves, tensor->name);
+    for (int64_t i = 0; value && i < fbl_type_elements(&tensor->type); i++) {
+        uint8_t *base = regions[tensor->region] + tensor->offset;
+        if (tensor->type.dtype == FBL_F32) {
+            ((float *)base)[i] = (float)value->data[i];
+        } else {
+            ((int32_t *)base)[i] = (int32_t)value->data[i];
+        }
+    }
+}
+
+static void load(const FblPlan *plan, FblBindings *leaves, uint8_t *regions[FBL_REGION_COUNT]) {
+    cuda_run_regions(plan, regions);
+    for (size_t i = 0; i < plan->param_count; i++) {
+        place(regions, &plan->params[i], leaves);
+    }
+    for (size_t i = 0; i < plan->state_count; i++) {
+        place(regions, &plan->states[i], leaves);
+    }
+    for (size_t i = 0; i < plan->functions[0].input_count; i++) {
+        place(regions, &plan->functions[0].inputs[i], leaves);
+    }
+}
+
+// Distance relative to the wanted tensor, in the Euclidean norm.
+static double distance(const float *got, const FblTensor *want) {
+    double difference = 0, norm = 0;
+    for (int64_t i = 0; i < fbl_type_elements(&want->type); i++) {
+        difference += (got[i] - want->data[i]) * (got[i] - want->data[i]);
+        norm += want->data[i] * want->data[i];
+    }
+    return sqrt(difference) / (sqrt(norm) + 1e-12);
+}
+
+static int compare(const char *kind, const char *name, const float *got, const FblTensor *want, double allowed, double *worst) {
+    double d = distance(got, want);
+    *worst = d > *worst ? d : *worst;
+    if (!(d <= allowed)) {
+        fprintf(stderr, "%s %s differs from the interpreter's by %.3g of its norm, allowed is %.3g\n", kind, name, d, allowed);
+        return 1;
+    }
+    return 0;
+}
+
+// sgd with momentum as in docs: v = momentum v + g + decay w; w = w - rate v, from v = 0.
+static int check_optimizer(const CudaRun *run, const FblPlan *plan, size_t function, uint8_t *regions[FBL_REGION_COUNT]) {
+    const FblPlanFunction *f = &plan->functions[function];
+    double rate = 0.05, decay = 0.0002, momentum = 0.9;
+    int64_t count = plan->region_bytes[FBL_REGION_PARAMS] / 4;
+    for (size_t i = 0; i < f->input_count; i++) {
+        double value = strncmp(f->inputs[i].name, "rate", 4) == 0 ? rate : strncmp(f->inputs[i].name, "weight_decay", 12) == 0 ? decay : momentum;
+        *(float *)(regions[f->inputs[i].region] + f->inputs[i].offset) = (float)value;
+    }
+    float *w = (float *)regions[FBL_REGION_PARAMS], *g = (float *)regions[FBL_REGION_GRADS], *before = malloc((size_t)count * 4 + 4);
+    if (!before) {
+        give_up("out of memory", "parameters");
+    }
+    memcpy(before, w, (size_t)count * 4);
+    memset(regions[FBL_REGION_SLOTS], 0, (size_t)plan->region_bytes[FBL_REGION_SLOTS]);
+    cuda_run_function(run, plan, function, regions, SEED, STEP, 3);
+    int wrong = 0, moved = 0;
+    for (int64_t i = 0; i < count && wrong < 5; i++) {
+        double want = before[i] - rate * (g[i] + decay * before[i]);
+        if (!(fabs(w[i] - want) <= 4e-7 * (fabs(want) + rate * fabs((double)g[i])))) { // a few roundings
+            fprintf(stderr, "parameter %lld moved to %.9g instead of %.9g\n", (long long)i, w[i], want);
+            wrong++;
+        }
+        moved += w[i] != before[i];
+    }
+    free(before);
+    return wrong > 0 || moved == 0;
+}
+
+int main(int argc, char **argv) {
+    static const char *const names[] = {"f32", "tf32", "bf16", "f16"};
+    // Relative to a tensor's norm. f32: some tens of roundings in a row. Factors of 11 bits (8 for bf16): outputs and running
+    // statistics are off by one such rounding or less. Gradients are off by more, whatever the arithmetic: a rounding of
+    // relative size r switches the fraction r or so of the ReLUs, the ones near zero, and each switches its gradient whole;
+    // over L = 20 layers that is about sqrt(L r) of the norm, 0.14 for r = 1e-3.
+    static const double allowed[] = {2e-5, 2.5e-1, 6e-1, 2.5e-1};
+    static const double allowed_forward[] = {2e-6, 1e-3, 8e-3, 1e-3};
+    if (argc != 4) {
+        fprintf(stderr, "usage: test_cuda_step FILE PRECISION BATCH\n");
+        return 2;
+    }
+    if (!cuda_run_possible()) {
+        printf("skipped: no C++ compiler\n");
+        return 77;
+    }
+    FblCudaOptions target = {.arch = 80};
+    for (int i = 0; i < 4; i++) {
+        target.precision = strcmp(argv[2], names[i]) == 0 ? (FblCudaPrecision)i : target.precision;
+    }
+    FblContext *ctx = fbl_context_create();
+    FblProgram *program;
+    FblModule *module;
+    FblPlan *plan;
+    FblPassOptions passes = fbl_options_default();
+    FblLowerOptions options = {.vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .with_train = true, .with_optimizer = true};
+    FblBuildOptions build = {.batch = atoi(argv[3]), .class_extent = 10};
+    check(ctx, fbl_program_load(ctx, &(FblProgramOptions){.path = argv[1]}, &program));
+    check(ctx, fbl_program_build(program, &build, &module));
+    check(ctx, fbl_passes_run(module, &passes));
+    check(ctx, fbl_lower_module(module, &options, &plan));
+    CudaRun run;
+    cuda_run_init(&run, &target);
+    cuda_run_add(&run, plan);
+    cuda_run_build(&run);
+
+    FblBindings leaves = {0}, results = {0};
+    fill_leaves(module, &leaves);
+    check(ctx, fbl_interp_run(module->train, &leaves, &(FblInterpOptions){.seed = SEED, .step = STEP}, &results));
+    uint8_t *regions[FBL_REGION_COUNT], *shuffled[FBL_REGION_COUNT];
+    load(plan, &leaves, regions);
+    load(plan, &leaves, shuffled);
+    cuda_run_function(&run, plan, 0, regions, SEED, STEP, 0);
+    cuda_run_function(&run, plan, 0, shuffled, SEED, STEP, 99);
+    int failed = 0;
+    for (int r = FBL_REGION_GRADS; r < FBL_REGION_COUNT; r++) {
+        if (memcmp(regions[r], shuffled[r], (size_t)plan->region_bytes[r]) != 0) {
+            fprintf(stderr, "another order of the threads gives another result (region %d): a race\n", r);
+            failed = 1;
+        }
+    }
+    double worst[3] = {0, 0, 0};
+    size_t count = 0;
+    for (size_t i = 0; i < results.count; i++) {
+        const FblBinding *want = &results.items[i];
+        for (size_t k = 0; k < plan->param_count; k++) {
+            if (strncmp(want->name, "grad.", 5) == 0 && strcmp(want->name + 5, plan->params[k].name) == 0) {
+                const float *got = (const float *)(regions[FBL_REGION_GRADS] + plan->params[k].offset);
+                failed |= compare("the gradient of", want->name + 5, got, &want->tensor, allowed[target.precision], &worst[0]);
+                count++;
+            }
+        }
+        for (size_t k = 0; k < plan->state_count; k++) {
+            if (want->name == plan->states[k].name && plan->states[k].type.dtype == FBL_F32) {
+                const float *got = (const float *)(regions[FBL_REGION_STATES] + plan->states[k].offset);
+                failed |= compare("the state", want->name, got, &want->tensor, allowed_forward[target.precision], &worst[1]);
+                count++;
+            }
+        }
+        for (size_t k = 0; k < plan->functions[0].output_count; k++) {
+            const FblPlanTensor *output = &plan->functions[0].outputs[k];
+            if (want->name == output->name && output->type.dtype == FBL_F32) {
+                failed |= compare("the output", want->name, (const float *)(regions[output->region] + output->offset), &want->tensor,
+                                  allowed_forward[target.precision], &worst[2]);
+                count++;
+            }
+        }
+    }
+    printf("%zu tensors; worst distance: gradients %.3g, states %.3g, outputs %.3g\n", count, worst[0], worst[1], worst[2]);
+    failed |= count < plan->param_count + 1;
+    failed |= check_optimizer(&run, plan, 1, regions);
+    for (int r = 0; r < FBL_REGION_COUNT; r++) {
+        free(regions[r]);
+        free(shuffled[r]);
+    }
+    fbl_bindings_free(&leaves);
+    fbl_bindings_free(&results);
+    cuda_run_free(&run);
+    fbl_context_destroy(ctx);
+    return failed;
+}

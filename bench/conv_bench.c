@@ -9,6 +9,7 @@
 
 #include "base/pool.h"
 #include "kernel_build.h"
+#include "passes/algorithm.h"
 
 static double now(void) {
     struct timespec t;
@@ -167,7 +168,7 @@ int main(int argc, char **argv) {
             FblContraction c = {.kind = (FblContractionKind)kind, .n = n, .c = shape[0], .h = shape[2], .w = shape[2], .o = shape[1], .oh = out, .ow = out,
                                 .kh = shape[3], .kw = shape[3], .stride_h = shape[4], .stride_w = shape[4], .pad_h = shape[5], .pad_w = shape[5],
                                 .dilation_h = 1, .dilation_w = 1, .groups = 1};
-            c.algorithm = form > 1 ? (FblConvAlgorithm)(form - 1) : FBL_CONV_DIRECT;
+            fbl_conv_choose(&c, form > 1 ? forms[form] : "direct", lanes);
             bool blocked = form > 0 && shape[0] % lanes == 0;
             if ((form == 0 && (shape[0] % lanes == 0) && s >= 7) || (form == 1 && !blocked) || (form > 1 && !fbl_contraction_has_winograd(&c))) {
                 continue;

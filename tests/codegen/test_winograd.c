@@ -55,6 +55,11 @@ static void test_avx512(void **state) {
     run_width(64);
 }
 
+static FblContraction contraction(FblContractionKind kind, FblConvAlgorithm algorithm) {
+    return (FblContraction){.kind = kind, .algorithm = algorithm, .n = 4, .c = 32, .h = 16, .w = 16, .o = 32, .oh = 16, .ow = 16, .kh = 3, .kw = 3,
+                            .stride_h = 1, .stride_w = 1, .pad_h = 1, .pad_w = 1, .dilation_h = 1, .dilation_w = 1, .groups = 1};
+}
+
 // 512-bit registers are used where the target has them, on machines without them too.
 static void test_zmm(void **state) {
     (void)state;
@@ -65,8 +70,7 @@ static void test_zmm(void **state) {
     assert_int_equal(fbl_cpu_target_vector_bytes(target), 64);
     for (int kind = 0; kind < 3; kind++) {
         static Build b;
-        FblContraction c = {.kind = (FblContractionKind)kind, .algorithm = FBL_CONV_WINOGRAD4, .n = 4, .c = 32, .h = 16, .w = 16, .o = 32, .oh = 16, .ow = 16, .kh = 3, .kw = 3,
-                            .stride_h = 1, .stride_w = 1, .pad_h = 1, .pad_w = 1, .dilation_h = 1, .dilation_w = 1, .groups = 1};
+        FblContraction c = contraction((FblContractionKind)kind, FBL_CONV_WINOGRAD4);
         build_conv(&b, &c, 16, true);
         char *text = NULL, error[256];
         assert_int_equal(fbl_cpu_emit_text(target, &b.kernel, true, &text, error, sizeof error), FBL_OK);
@@ -82,7 +86,57 @@ static void test_zmm(void **state) {
     fbl_context_destroy(ctx);
 }
 
+static FblStatus read_kernel(FblContext *ctx, const char *text, FblKernel **out_kernel) {
+    return fbl_kernel_read(ctx, fbl_source_add(ctx, "kernel", text, strlen(text)), out_kernel);
+}
+
+// The algorithm is part of a kernel's text and of its identity.
+static void test_text(void **state) {
+    (void)state;
+    static Build b;
+    FblContext *ctx = fbl_context_create();
+    const char *before = "";
+    for (int algorithm = 0; algorithm < 3; algorithm++) {
+        FblContraction c = contraction(FBL_CONV_WEIGHT_GRAD, (FblConvAlgorithm)algorithm);
+        build_conv(&b, &c, 8, true);
+        const char *text = fbl_kernel_print(ctx, &b.kernel, true);
+        FblKernel *kernel = NULL;
+        assert_int_equal(read_kernel(ctx, text, &kernel), FBL_OK);
+        assert_int_equal(kernel->contraction.algorithm, algorithm);
+        assert_string_equal(text, fbl_kernel_print(ctx, kernel, true));
+        const char *identity = fbl_kernel_print(ctx, &b.kernel, false);
+        assert_string_not_equal(identity, before);
+        before = identity;
+    }
+    char *broken = strdup(fbl_kernel_print(ctx, &b.kernel, true));
+    FblKernel *kernel = NULL;
+    strstr(broken, "winograd4")[8] = '3';
+    assert_int_equal(read_kernel(ctx, broken, &kernel), FBL_USER);
+    free(broken);
+    fbl_context_destroy(ctx);
+}
+
+// What has no Winograd form is refused.
+static void test_verify(void **state) {
+    (void)state;
+    static Build b;
+    for (int wrong = 0; wrong < 6; wrong++) {
+        FblContext *ctx = fbl_context_create();
+        FblContraction c = contraction(FBL_CONV_FORWARD, FBL_CONV_WINOGRAD4);
+        int64_t *fields[] = {NULL, &c.kh, &c.stride_h, &c.dilation_w, &c.groups};
+        if (wrong > 0 && wrong < 5) {
+            *fields[wrong] = 2;
+        } else if (wrong == 5) {
+            c.algorithm = (FblConvAlgorithm)3;
+        }
+        build_conv(&b, &c, 8, false);
+        assert_int_equal(fbl_kernel_verify(ctx, &b.kernel), wrong ? FBL_INTERNAL : FBL_OK);
+        fbl_context_destroy(ctx);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_narrow), cmocka_unit_test(test_avx2), cmocka_unit_test(test_avx512), cmocka_unit_test(test_zmm)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_narrow), cmocka_unit_test(test_avx2), cmocka_unit_test(test_avx512), cmocka_unit_test(test_zmm),
+                                       cmocka_unit_test(test_text), cmocka_unit_test(test_verify)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,6 +85,69 @@ static bool reads_image(const FblNode *consumer, int32_t input) {
     return both || ((consumer->op == FBL_OP_CONV2D || consumer->op == FBL_OP_CONV2D_DATA_GRAD) && input == 0);
 }
 
+// Whether `id` is computed from `from` in place.
+static bool reaches(const FblLower *lower, FblNodeId id, FblNodeId from, int depth) {
+    const FblNode *node = &lower->graph->nodes[id];
+    if (id == from) {
+        return true;
+    }
+    if (depth == 0 || lower->nodes[id].kept || fbl_op_info(node->op)->op_class != FBL_CLASS_POINTWISE) {
+        return false;
+    }
+    for (int32_t i = 0; i < node->input_count; i++) {
+        if (node->inputs[i] >= from && reaches(lower, node->inputs[i], from, depth - 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The values that computing `id` in place goes through, down to what is stored: contractions among them. At most MAX_OPS.
+static void collect_cone(const FblLower *lower, FblNodeId id, FblNodeId *cone, int *count) {
+    for (int i = 0; i < *count; i++) {
+        if (cone[i] == id) {
+            return;
+        }
+    }
+    const FblNode *node = &lower->graph->nodes[id];
+    if (*count == MAX_OPS || fbl_lower_is_leaf(node->op)) {
+        return;
+    }
+    cone[(*count)++] = id;
+    for (int32_t i = 0; i < node->input_count && (!lower->nodes[id].kept) && fbl_op_info(node->op)->op_class == FBL_CLASS_POINTWISE; i++) {
+        collect_cone(lower, node->inputs[i], cone, count);
+    }
+}
+
+// Whether `id` is computed from the result of a contraction that serves nothing else: then it can be its epilogue.
+static bool may_finish(const FblLower *lower, FblNodeId id) {
+    FblNodeId cone[MAX_OPS];
+    int count = 0;
+    collect_cone(lower, id, cone, &count);
+    for (int c = 0; c < count; c++) {
+        FblNodeId from = cone[c];
+        if (!fbl_lower_is_contraction(lower, from) || !fbl_type_same_axes(&lower->graph->nodes[from].type, &lower->graph->nodes[id].type)) {
+            continue;
+        }
+        // Nodes of the cone that depend on the contraction must be used inside it alone.
+        bool inside = true;
+        for (int k = 1; k < count && inside; k++) {
+            int32_t uses = 0;
+            for (int u = 0; u < count; u++) {
+                const FblNode *user = &lower->graph->nodes[cone[u]];
+                for (int32_t i = 0; i < user->input_count; i++) {
+                    uses += user->inputs[i] == cone[k];
+                }
+            }
+            inside = uses == lower->nodes[cone[k]].uses || !reaches(lower, cone[k], from, MAX_DEPTH);
+        }
+        if (inside) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // Why `id` is better stored, or NULL.
 static const char *reason_to_keep(const FblLower *lower, FblNodeId id, const Demand *demand) {
     const FblNodePlan *plan = &lower->nodes[id];
@@ -101,7 +164,7 @@ static const char *reason_to_keep(const FblLower *lower, FblNodeId id, const Dem
     // Normalisation with its activation, or the gradient of both, is computed where the next convolution reads it: it is
     // read about once there, and storing it would write and read more.
     bool prologue = plan->uses == demand->images && plan->ops <= PROLOGUE_OPS && plan->loads <= PROLOGUE_LOADS;
-    if (prologue) {
+    if (prologue && demand->images > 0 && !may_finish(lower, id)) {
         return NULL;
     }
     if (demand->often > 0 && plan->ops > 1) {
@@ -434,6 +497,45 @@ static int32_t new_group(FblLower *lower, FblNodeId id) {
     return (int32_t)lower->group_count - 1;
 }
 
+// Kept nodes of few elements that are computed from leaves alone.
+static bool *find_early(FblLower *lower) {
+    const FblGraph *graph = lower->graph;
+    bool *leaves_only = FBL_NEW_ARRAY(lower->arena, bool, graph->count + 1), *early = FBL_NEW_ARRAY(lower->arena, bool, graph->count + 1);
+    for (size_t id = 0; id < graph->count; id++) {
+        const FblNode *node = &graph->nodes[id];
+        leaves_only[id] = fbl_op_info(node->op)->op_class == FBL_CLASS_POINTWISE || node->input_count == 0;
+        for (int32_t i = 0; i < node->input_count; i++) {
+            leaves_only[id] &= leaves_only[node->inputs[i]];
+        }
+        early[id] = leaves_only[id] && !fbl_lower_is_leaf(node->op) && fbl_type_elements(&node->type) <= MAX_ROW;
+    }
+    return early;
+}
+
+// Into a group that can take it, or one of its own.
+static void place_node(FblLower *lower, FblNodeId id, const int32_t *readers, uint32_t *seen) {
+    Deps deps = {0};
+    collect_deps(lower, id, &deps, seen, (uint32_t)id + 1);
+    int32_t earliest = 0;
+    for (size_t i = 0; i < deps.count; i++) {
+        int32_t group = lower->nodes[deps.items[i].node].group;
+        earliest = group > earliest ? group : earliest;
+    }
+    int32_t found = -1;
+    bool alone = fbl_lower_is_contraction(lower, id) || fbl_lower_is_library(lower->graph->nodes[id].op) || !lower->options->fuse;
+    for (int32_t g = (int32_t)lower->group_count - 1; !alone && found < 0 && g >= earliest && g >= (int32_t)lower->group_count - LOOK_BACK; g--) {
+        Deps copy = {FBL_NEW_ARRAY(lower->arena, Dep, deps.count + 1), deps.count, deps.count + 1};
+        memcpy(copy.items, deps.items, deps.count * sizeof *deps.items);
+        if (can_finish(lower, &lower->groups[g], id, &deps, readers) || can_join(lower, &lower->groups[g], id, &copy)) {
+            found = g;
+        }
+    }
+    if (found < 0) {
+        found = new_group(lower, id);
+    }
+    add_member(lower, found, id, &deps);
+}
+
 FblStatus fbl_lower_groups(FblLower *lower) {
     const FblGraph *graph = lower->graph;
     uint32_t *seen = FBL_NEW_ARRAY(lower->arena, uint32_t, graph->count + 1);
@@ -448,31 +550,16 @@ FblStatus fbl_lower_groups(FblLower *lower) {
             }
         }
     }
-    memset(seen, 0, graph->count * sizeof *seen);
-    for (size_t at = 0; at < graph->count; at++) {
-        FblNodeId id = (FblNodeId)at;
-        if (!lower->nodes[id].kept) {
-            continue;
-        }
-        collect_deps(lower, id, &deps, seen, (uint32_t)at + 1);
-        int32_t earliest = 0;
-        for (size_t i = 0; i < deps.count; i++) {
-            int32_t group = lower->nodes[deps.items[i].node].group;
-            earliest = group > earliest ? group : earliest;
-        }
-        int32_t found = -1;
-        bool alone = fbl_lower_is_contraction(lower, id) || fbl_lower_is_library(graph->nodes[id].op) || !lower->options->fuse;
-        for (int32_t g = (int32_t)lower->group_count - 1; !alone && found < 0 && g >= earliest && g >= (int32_t)lower->group_count - LOOK_BACK; g--) {
-            Deps copy = {FBL_NEW_ARRAY(lower->arena, Dep, deps.count + 1), deps.count, deps.count + 1};
-            memcpy(copy.items, deps.items, deps.count * sizeof *deps.items);
-            if (can_finish(lower, &lower->groups[g], id, &deps, readers) || can_join(lower, &lower->groups[g], id, &copy)) {
-                found = g;
+    // What only needs leaves (numbers a channel from parameters) comes first, so that nothing waits for it between a
+    // contraction and its epilogue.
+    bool *early = find_early(lower);
+    for (int late = 0; late < 2; late++) {
+        memset(seen, 0, graph->count * sizeof *seen);
+        for (size_t id = 0; id < graph->count; id++) {
+            if (lower->nodes[id].kept && early[id] == !late) {
+                place_node(lower, (FblNodeId)id, readers, seen);
             }
         }
-        if (found < 0) {
-            found = new_group(lower, id);
-        }
-        add_member(lower, found, id, &deps);
     }
     // A reduction is stored when another kernel reads it, or it is a result of the function.
     for (size_t g = 0; g < lower->group_count; g++) {

@@ -131,12 +131,23 @@ static bool conv_init(Conv *v, FblEmit *e) {
         v->out_all = c->n_;
         v->image = (FblImage){.n_at = 0, .c_at = 2, .h_at = -1, .w_at = 1, .fold_m = c->m};
     } else {
+        bool point = c->kind == FBL_CONV_FORWARD && c->kh == 1 && c->kw == 1 && c->pad_h == 0 && c->pad_w == 0;
         v->kh = c->kh;
         v->kw = c->kw;
         v->images = c->n;
         v->groups = c->groups;
         v->image = (FblImage){.n_at = 0, .c_at = 1, .h_at = 2, .w_at = 3};
-        if (c->kind == FBL_CONV_FORWARD) {
+        if (point) {
+            // A 1x1 window touches only the pixels that the stride does: the others are not packed.
+            v->rows = axis_forward(c->oh, 1, 1, 0, 1);
+            v->cols = axis_forward(c->ow, 1, 1, 0, 1);
+            v->image.row_step = c->stride_h;
+            v->image.column_step = c->stride_w;
+            v->in_all = c->c;
+            v->out_all = c->o;
+            source_h = c->h;
+            source_w = c->w;
+        } else if (c->kind == FBL_CONV_FORWARD) {
             v->rows = axis_forward(c->oh, c->kh, c->stride_h, c->pad_h, c->dilation_h);
             v->cols = axis_forward(c->ow, c->kw, c->stride_w, c->pad_w, c->dilation_w);
             v->in_all = c->c;
@@ -458,7 +469,8 @@ static void emit_items(Conv *v) {
     v->y0 = fbl_emit_scaled(e, strip, v->strip);
     v->y1 = fbl_emit_smaller(e, fbl_emit_sum(e, v->y0, fbl_emit_i64(e, v->strip)), fbl_emit_i64(e, v->rows.out));
     v->acc = fbl_emit_floats_at(e, e->scratch, v->strip_rows * v->image.width * v->image.stride);
-    LLVMValueRef first = fbl_emit_scaled(e, strip, v->strip / v->rows.phases * v->rows.in_stride);
+    int64_t row_step = v->image.row_step > 1 ? v->image.row_step : 1;
+    LLVMValueRef first = fbl_emit_scaled(e, strip, v->strip / v->rows.phases * v->rows.in_stride * row_step);
     first = fbl_emit_sum(e, first, fbl_emit_i64(e, v->rows.low - v->rows.pad));
     fbl_pack_rows(e, &v->image, e->scratch, v->n, first, v->strip_rows);
     FblCarryLoop group, block;

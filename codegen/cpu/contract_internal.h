@@ -72,9 +72,11 @@ typedef struct FblImage {
     const FblKBody *body;
     int n_at, c_at, h_at, w_at; // loop positions in the body; h_at -1: folded into w_at
     int64_t c, h, w;            // source extents
+    LLVMValueRef c_first;       // first source channel, a multiple of the vector; NULL: 0
     int64_t fold_m;
     int64_t width, pad;         // packed columns; source column = packed column - pad
     int64_t stride;             // floats per packed pixel
+    int64_t row_step, column_step; // of the source between packed rows and columns; 0 stands for 1. Above 1: no padding
 } FblImage;
 // Packs `rows` rows (a constant) into `to`, the first being source row `first` (i64, may be outside: zeros).
 void fbl_pack_rows(FblEmit *e, const FblImage *image, LLVMValueRef to, LLVMValueRef n, LLVMValueRef first, int64_t rows);

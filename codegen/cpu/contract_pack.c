@@ -82,8 +82,9 @@ bool fbl_body_along(const FblKernel *kernel, const FblKBody *body, int column, i
 static void set_pixel(FblBodyEval *eval, const FblImage *image, LLVMValueRef row, LLVMValueRef column, int64_t step) {
     FblEmit *e = eval->e;
     if (image->h_at >= 0) {
+        int64_t apart = image->column_step > 1 ? image->column_step : 1;
         fbl_body_loop(eval, image->h_at, row, 0, 1);
-        fbl_body_loop(eval, image->w_at, column, step, 1);
+        fbl_body_loop(eval, image->w_at, fbl_emit_scaled(e, column, apart), step * apart, 1);
         return;
     }
     LLVMValueRef m = fbl_emit_sum(e, fbl_emit_scaled(e, row, image->w), column);
@@ -91,6 +92,10 @@ static void set_pixel(FblBodyEval *eval, const FblImage *image, LLVMValueRef row
         m = fbl_emit_smaller(e, m, fbl_emit_i64(e, image->fold_m - 1)); // rows past the end: any value does
     }
     fbl_body_loop(eval, image->w_at, m, step, 1);
+}
+
+static LLVMValueRef source_channel(FblEmit *e, const FblImage *image, LLVMValueRef channel) {
+    return image->c_first ? fbl_emit_sum(e, image->c_first, channel) : channel;
 }
 
 // Columns [from, from + count) of one row, vectors along the channels.
@@ -104,7 +109,7 @@ static void pack_channels(FblBodyEval *eval, const FblImage *image, LLVMValueRef
         }
         FblCarryLoop channels, columns;
         fbl_carry_begin(e, &channels, fbl_emit_i64(e, begin), fbl_emit_i64(e, end), e->width, NULL, 0);
-        fbl_body_loop(eval, image->c_at, channels.index, 1, e->width);
+        fbl_body_loop(eval, image->c_at, source_channel(e, image, channels.index), 1, e->width);
         fbl_carry_begin(e, &columns, fbl_emit_i64(e, from), fbl_emit_i64(e, from + count), 1, NULL, 0);
         set_pixel(eval, image, row, columns.index, 0);
         LLVMValueRef value = fbl_body_value(eval, tail ? fbl_emit_mask(e, e->width, end - begin) : NULL);
@@ -121,7 +126,7 @@ static void pack_columns(FblBodyEval *eval, const FblImage *image, LLVMValueRef 
     int64_t full = count / e->width * e->width;
     FblCarryLoop channels, columns;
     fbl_carry_begin(e, &channels, fbl_emit_i64(e, 0), fbl_emit_i64(e, image->c), 1, NULL, 0);
-    fbl_body_loop(eval, image->c_at, channels.index, 0, 1);
+    fbl_body_loop(eval, image->c_at, source_channel(e, image, channels.index), 0, 1);
     for (int tail = 0; tail < 2; tail++) {
         int64_t begin = tail ? full : 0, end = tail ? count : full;
         if (begin == end) {
@@ -156,14 +161,16 @@ void fbl_pack_rows(FblEmit *e, const FblImage *image, LLVMValueRef to, LLVMValue
     }
     // Packed columns [left, right) have a source.
     int64_t left = image->pad > 0 ? image->pad : 0;
-    int64_t right = image->pad + image->w < image->width ? image->pad + image->w : image->width;
+    int64_t apart = image->column_step > 1 ? image->column_step : 1;
+    int64_t columns = (image->w + apart - 1) / apart;
+    int64_t right = image->pad + columns < image->width ? image->pad + columns : image->width;
     left = left < image->width ? left : image->width;
     right = right > left ? right : left;
     int64_t row_floats = image->width * image->stride;
 
     FblCarryLoop loop;
     fbl_carry_begin(e, &loop, fbl_emit_i64(e, 0), fbl_emit_i64(e, rows), 1, NULL, 0);
-    LLVMValueRef row = fbl_emit_sum(e, first, loop.index);
+    LLVMValueRef row = fbl_emit_sum(e, first, fbl_emit_scaled(e, loop.index, image->row_step > 1 ? image->row_step : 1));
     LLVMValueRef line = fbl_emit_floats(e, to, fbl_emit_scaled(e, loop.index, row_floats));
     LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntULT, row, fbl_emit_i64(e, image->h), "");
     LLVMBasicBlockRef full = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "row");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "runtime/weights_table.h"
 
 uint64_t fbl_train_stage_seed(uint64_t seed, int64_t stage) {
     return seed + (uint64_t)stage * 0x9E3779B97F4A7C15u; // odd: no two stages share a seed
@@ -69,22 +70,32 @@ static bool starts_anew(const FblModule *module, const char *name) {
     return false;
 }
 
+// What the table says of a tensor of the program: NULL where it was set.
+static const char *fate_of(FblContext *ctx, const FblModule *module, const FblFileTensor *from, const char *name, FblStatus read) {
+    if (starts_anew(module, name)) {
+        return from ? "starts anew: `reinit` names it" : "starts anew: `reinit` names it, and it is not in the file";
+    }
+    if (!from) {
+        return "starts anew: not in the file";
+    }
+    return read == FBL_OK ? NULL : fbl_arena_printf(fbl_context_arena(ctx), "not set: %s in the file", shape_string(ctx, from->rank, from->shape));
+}
+
 FblStatus fbl_train_load_weights(FblContext *ctx, const FblTrainPrograms *programs, const FblTensorFile *file, const char *path, FILE *report) {
     const FblPlan *plan = fbl_exec_plan(programs->main);
     FblStatus status = FBL_OK;
-    size_t matched = 0, total = plan->param_count + plan->state_count, used = 0;
-    const char *missing = "";
+    size_t total = plan->param_count + plan->state_count, used = 0;
+    FblWeightRow *rows = FBL_NEW_ARRAY(fbl_context_arena(ctx), FblWeightRow, total + 1);
     for (size_t i = 0; i < total; i++) {
         const FblPlanTensor *to = i < plan->param_count ? &plan->params[i] : &plan->states[i - plan->param_count];
-        const FblFileTensor *from = starts_anew(programs->module, to->name) ? NULL : fbl_tensor_file_find(file, to->name);
-        if (!from) {
-            missing = fbl_arena_printf(fbl_context_arena(ctx), "%s    %-40s %s\n", missing, to->name, fbl_type_string(ctx, &to->type));
-            continue;
+        const FblFileTensor *from = fbl_tensor_file_find(file, to->name);
+        FblStatus one = FBL_OK;
+        if (from && !starts_anew(programs->module, to->name)) {
+            used++;
+            one = read_tensor(ctx, from, path, &to->type, fbl_exec_address(programs->main, to));
+            status = status == FBL_OK ? one : status;
         }
-        used++;
-        FblStatus one = read_tensor(ctx, from, path, &to->type, fbl_exec_address(programs->main, to));
-        matched += one == FBL_OK;
-        status = status == FBL_OK ? one : status;
+        rows[i] = (FblWeightRow){to->name, fbl_type_string(ctx, &to->type), fate_of(ctx, programs->module, from, to->name, one)};
     }
     if (used == 0) {
         FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0713", FBL_NO_LOC, "%s has none of the program's %zu tensors", path, total);
@@ -92,16 +103,7 @@ FblStatus fbl_train_load_weights(FblContext *ctx, const FblTrainPrograms *progra
         return FBL_USER;
     }
     if (report) {
-        fprintf(report, "%s: %zu of %zu tensors set\n", path, matched, total);
-        fprintf(report, *missing ? "  start fresh:\n%s" : "%s", missing);
-        const char *unused = "";
-        for (size_t i = 0; i < file->count; i++) {
-            FblName name = fbl_intern(ctx, file->tensors[i].name);
-            if (!fbl_param_find(&programs->module->params, name) && !fbl_param_find(&programs->module->states, name)) {
-                unused = fbl_arena_printf(fbl_context_arena(ctx), "%s    %s\n", unused, name);
-            }
-        }
-        fprintf(report, *unused ? "  not used:\n%s" : "%s", unused);
+        fbl_weights_table(report, path, rows, total, file);
     }
     return status;
 }

@@ -67,8 +67,20 @@ class Net(torch.nn.Module):
         self.fc = torch.nn.Linear(2, 2)
 
 
+def tiny():
+    """Weights of tests/e2e/tiny.fbl as a distributed run saves them, without the bias and with a tensor that it does not know."""
+    torch.manual_seed(1)
+    shapes = {"conv1.weight": [8, 3, 3, 3], "conv2.weight": [16, 8, 3, 3], "linear.weight": [10, 16], "fc.weight": [2, 2]}
+    for name, n in (("bn1", 8), ("bn2", 16)):
+        shapes.update({name + "." + part: [n] for part in ("weight", "bias", "running_mean", "running_var")})
+    w = collections.OrderedDict(("module." + name, torch.rand(shape) + 0.1) for name, shape in shapes.items())
+    w["module.bn1.num_batches_tracked"] = torch.tensor(3)
+    torch.save({"state_dict": w, "epoch": 3}, OUT + "tiny.pth")
+
+
 def main():
     os.makedirs(OUT, exist_ok=True)
+    tiny()
     w = weights()
     safetensors(OUT + "expected.safetensors", w)
     torch.save(w, OUT + "zip.pth")

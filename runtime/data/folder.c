@@ -154,8 +154,7 @@ static FblStatus bad_image(FblContext *ctx, FblStatus status, const char *path, 
     return status;
 }
 
-// With `out_uneven` pictures of different sizes are no error but set it.
-static FblStatus decode_all(FblContext *ctx, const Listing *list, int32_t resize, bool skip, bool *out_uneven, FblDataset *out) {
+static FblStatus decode_all(FblContext *ctx, const Listing *list, int32_t resize, bool skip, FblDataset *out) {
     int64_t bad = 0;
     out->count = 0;
     for (size_t i = 0; i < list->count; i++) {
@@ -170,13 +169,7 @@ static FblStatus decode_all(FblContext *ctx, const Listing *list, int32_t resize
             fbl_image_deinit(&image);
             return fbl_data_no_memory(ctx, list->paths[i]);
         }
-        bool uneven = image.width != out->width || image.height != out->height;
-        if (uneven && out_uneven != NULL) {
-            *out_uneven = true;
-            fbl_image_deinit(&image);
-            return FBL_OK;
-        }
-        if (uneven) {
+        if (image.width != out->width || image.height != out->height) {
             FblDiag *diag =
                 fbl_diag(ctx, FBL_ERROR, "E0806", FBL_NO_LOC,
                          "the images have different sizes: `%s` is %d x %d, but `%s` is %d x %d", list->paths[0],
@@ -215,7 +208,7 @@ static FblStatus take_images(FblContext *ctx, const Listing *list, int32_t resiz
     }
     if (resize > 0 || (width <= SMALL_SIDE && height <= SMALL_SIDE)) {
         FBL_TRY(fbl_dataset_allocate(ctx, (int64_t)list->count, height, width, out));
-        return decode_all(ctx, list, resize, skip, NULL, out);
+        return decode_all(ctx, list, resize, skip, out);
     }
     FBL_TRY(fbl_dataset_allocate(ctx, (int64_t)list->count, 0, 0, out));
     for (size_t i = 0; i < list->count; i++) {
@@ -227,18 +220,35 @@ static FblStatus take_images(FblContext *ctx, const Listing *list, int32_t resiz
     return FBL_OK;
 }
 
+// Whether all headers that can be read tell this size.
+static bool all_have_size(const Listing *list, int32_t width, int32_t height) {
+    for (size_t i = 0; i < list->count; i++) {
+        uint8_t *bytes;
+        size_t size;
+        int32_t w, h;
+        FblImageError error;
+        if (fbl_image_load(list->paths[i], &bytes, &size, &error) == FBL_OK) {
+            bool other = fbl_image_size(bytes, size, &w, &h, &error) == FBL_OK && (w != width || h != height);
+            free(bytes);
+            if (other) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 FblStatus fbl_dataset_decode_small(FblContext *ctx, bool skip, FblDataset *data) {
     Listing list = {.paths = (const char **)data->paths, .labels = data->labels, .count = (size_t)data->count};
     int32_t width, height;
     FBL_TRY(first_size(ctx, &list, skip, &width, &height));
-    if (width > SMALL_SIDE || height > SMALL_SIDE) {
+    if (width > SMALL_SIDE || height > SMALL_SIDE || !all_have_size(&list, width, height)) {
         return FBL_OK;
     }
     FblDataset decoded;
-    bool uneven = false;
     FBL_TRY(fbl_dataset_allocate(ctx, data->count, height, width, &decoded));
-    FblStatus status = decode_all(ctx, &list, 0, skip, &uneven, &decoded);
-    if (status == FBL_OK && !uneven) {
+    FblStatus status = decode_all(ctx, &list, 0, skip, &decoded);
+    if (status == FBL_OK) {
         FblDataset old = *data;
         status = fbl_dataset_count_classes(ctx, &decoded, data->classes);
         decoded.class_names = old.class_names;

@@ -159,6 +159,56 @@ static void resized_crops_have_the_size_asked_for(void **state) {
     fbl_context_destroy(ctx);
 }
 
+// Cutout: one black square cut off at the edges, its middle anywhere. Jitter: brightness alone scales the levels; nothing asked
+// for is nothing done.
+static void erasing_and_jitter(void **state) {
+    (void)state;
+    uint8_t pixels[3 * PLANE];
+    FblDataset data;
+    make_image(&data, pixels);
+    FblTransform cutout = {.ops = {{.kind = FBL_AUGMENT_CUTOUT, .size = 4, .count = 1}}, .count = 1};
+    float out[3 * PLANE];
+    int middles[SIDE][SIDE] = {{0}};
+    for (int64_t i = 0; i < 3200; i++) {
+        apply(&cutout, &data, 0, i, SIDE, out);
+        int top = SIDE, bottom = -1, left = SIDE, right = -1, black = 0;
+        for (int k = 0; k < PLANE; k++) {
+            if (level(out[k]) == 0) {
+                top = k / SIDE < top ? k / SIDE : top;
+                bottom = k / SIDE > bottom ? k / SIDE : bottom;
+                left = k % SIDE < left ? k % SIDE : left;
+                right = k % SIDE > right ? k % SIDE : right;
+                black++;
+            } else {
+                assert_int_equal(level(out[k]), pixels[k]);
+            }
+        }
+        assert_int_equal(black, (bottom - top + 1) * (right - left + 1));
+        assert_true(bottom - top < 4 && right - left < 4 && black >= 4);
+        // The square begins two before its middle; where that is cut off, its end tells.
+        middles[top > 0 ? top + 2 : bottom - 1][left > 0 ? left + 2 : right - 1]++;
+    }
+    for (int k = 0; k < PLANE; k++) { // 50 expected of each; six deviations are 42
+        assert_true((&middles[0][0])[k] > 8 && (&middles[0][0])[k] < 92);
+    }
+    FblTransform still = {.ops = {{.kind = FBL_AUGMENT_COLOR_JITTER}}, .count = 1};
+    FblTransform bright = {.ops = {{.kind = FBL_AUGMENT_COLOR_JITTER, .amount = {0.5, 0, 0, 0}}}, .count = 1};
+    double low = 2, high = 0;
+    for (int64_t i = 0; i < 300; i++) {
+        apply(&still, &data, 0, i, SIDE, out);
+        assert_int_equal(level(out[77]), pixels[77]);
+        apply(&bright, &data, 0, i, SIDE, out);
+        double factor = level(out[100]) / (double)pixels[100];
+        low = factor < low ? factor : low;
+        high = factor > high ? factor : high;
+        for (int k = 0; k < 3 * PLANE; k++) { // cut off and not rounded: within one level of the same factor, which is known to one
+            int expected = (int)(factor * pixels[k]);
+            assert_true(abs(level(out[k]) - (expected > 255 ? 255 : expected)) <= 3);
+        }
+    }
+    assert_true(low > 0.48 && low < 0.55 && high > 1.45 && high < 1.52);
+}
+
 static void transforms_that_cannot_work(void **state) {
     (void)state;
     uint8_t pixels[3 * PLANE];
@@ -215,6 +265,7 @@ int main(void) {
         cmocka_unit_test(choices_depend_on_epoch_and_position_only),
         cmocka_unit_test(both_paths_agree),
         cmocka_unit_test(resized_crops_have_the_size_asked_for),
+        cmocka_unit_test(erasing_and_jitter),
         cmocka_unit_test(transforms_that_cannot_work),
         cmocka_unit_test(mixup_weights_are_beta),
     };

@@ -78,9 +78,10 @@ static void workers_make_no_difference(void **state) {
     (void)state;
     FblContext *ctx = fbl_context_create();
     FblDataset data = make_set();
-    for (int mixing = 0; mixing < 2; mixing++) {
+    for (int mixing = 0; mixing < 4; mixing++) { // none, mixup, cutmix, both by turns
         FblLoaderOptions options = options_for(&data);
-        options.mixup_alpha = mixing;
+        options.mixup_alpha = mixing & 1;
+        options.transform.cutmix_alpha = mixing >> 1;
         Record one = record(ctx, &options);
         assert_int_equal(one.batches, 4 * 5);
         for (int workers = 2; workers <= 7; workers++) {
@@ -204,8 +205,105 @@ static void unreadable_images_are_named(void **state) {
     fbl_context_destroy(ctx);
 }
 
+// Each image of a cutmix batch is its own but for one rectangle, the same in all of the batch, which is its partner's; `lambda`
+// is the share of the image outside of it.
+static void cutmix_pastes_one_rectangle(void **state) {
+    (void)state;
+    FblContext *ctx = fbl_context_create();
+    FblDataset data = make_set();
+    for (int both = 0; both < 2; both++) {
+        FblLoaderOptions options = {.data = &data, .batch = 5, .epochs = 40, .seed = 3, .mixup_alpha = both, .transform = {.cutmix_alpha = 1}};
+        FblLoader *loader;
+        assert_int_equal(fbl_loader_create(ctx, &options, &loader), FBL_OK);
+        int cut = 0, mixed = 0;
+        double share = 0;
+        for (;;) {
+            const FblBatch *batch;
+            assert_int_equal(fbl_loader_next(ctx, loader, &batch), FBL_OK);
+            if (batch == NULL) {
+                break;
+            }
+            int32_t partner[5];
+            FblRectangle r;
+            float lambda = fbl_cutmix_draw(3, batch->epoch, batch->step, 5, 1, both, batch->size, SIDE, SIDE, partner, &r);
+            if (lambda < 0) {
+                mixed++;
+                continue;
+            }
+            cut++;
+            share += (double)lambda;
+            assert_true(batch->lambda == lambda && lambda == (float)(1 - (double)(r.width * r.height) / (SIDE * SIDE)));
+            for (int64_t i = 0; i < batch->size; i++) {
+                int64_t own = batch->indices[i], other = batch->indices[partner[i]];
+                assert_int_equal(batch->labels[i], labels[own]);
+                assert_int_equal(batch->labels2[i], labels[other]);
+                for (int k = 0; k < IMAGE; k++) {
+                    int y = k / SIDE % SIDE, x = k % SIDE;
+                    bool inside = y >= r.top && y < r.top + r.height && x >= r.left && x < r.left + r.width;
+                    assert_true(batch->images[i * IMAGE + k] == (float)pixels[(inside ? other : own) * IMAGE + k] / 255.0f);
+                }
+            }
+        }
+        fbl_loader_destroy(loader);
+        // 200 batches: all, or half of them (six deviations of the coin are 42). The share left to the own image is 1/2 in the
+        // mean before edges cut the rectangle, and more after.
+        assert_int_equal(cut + mixed, 200);
+        assert_true(both ? cut > 58 && cut < 142 : mixed == 0);
+        assert_true(share / cut > 0.5 && share / cut < 0.95);
+    }
+    fbl_context_destroy(ctx);
+}
+
+// Damaged files are replaced by the next of their class, or left out; the same for any number of workers; each is named once.
+static void damaged_images_are_passed_over(void **state) {
+    (void)state;
+    char *paths[6] = {"tests/data/images/rgb.jpg", "tests/data/images/none.jpg", "tests/data/images/grey.jpg",
+                      "tests/data/support.h",      "tests/data/images/rgb.png",  "tests/data/images/cmyk.jpg"};
+    int32_t classes[6] = {0, 0, 1, 1, 0, 1};
+    int64_t class_counts[2] = {3, 3};
+    FblDataset data = {.count = 6, .paths = paths, .labels = classes, .classes = 2, .class_counts = class_counts};
+    FblLoaderOptions options = {.data = &data, .batch = 4, .epochs = 3, .transform = {.ops = {{FBL_AUGMENT_RANDOM_RESIZED_CROP, SIDE, 0}}, .count = 1}};
+    FblContext *ctx = fbl_context_create();
+    for (int drop = 0; drop < 2; drop++) {
+        data.bad_images = drop ? FBL_BAD_DROP : FBL_BAD_REPLACE;
+        Record one = record(ctx, &options);
+        const char *text = diagnosed(ctx);
+        assert_non_null(strstr(text, drop ? "left out the image `tests/data/images/none.jpg`: No such file or directory" : "replaced the image `tests/data/images/none.jpg`"));
+        assert_non_null(strstr(text, "support.h`: it is neither a JPEG nor a PNG"));
+        assert_non_null(strstr(text, "(2 so far)"));
+        assert_null(strstr(text, "(3 so far)"));
+        options.workers = 3;
+        Record many = record(ctx, &options);
+        (void)diagnosed(ctx);
+        options.workers = 0;
+        assert_int_equal(many.size, one.size);
+        assert_memory_equal(many.bytes, one.bytes, one.size);
+        FblLoader *loader;
+        assert_int_equal(fbl_loader_create(ctx, &options, &loader), FBL_OK);
+        int64_t images = 0;
+        const FblBatch *batch;
+        do {
+            assert_int_equal(fbl_loader_next(ctx, loader, &batch), FBL_OK);
+            for (int64_t i = 0; batch != NULL && i < batch->size; i++) {
+                assert_true(batch->indices[i] != 1 && batch->indices[i] != 3);
+                assert_int_equal(batch->labels[i], classes[batch->indices[i]]);
+            }
+            images += batch != NULL ? batch->size : 0;
+        } while (batch != NULL);
+        assert_int_equal(images, drop ? 12 : 18);
+        assert_int_equal(fbl_loader_bad_images(loader), 2);
+        (void)diagnosed(ctx);
+        fbl_loader_destroy(loader);
+        free(one.bytes);
+        free(many.bytes);
+    }
+    fbl_context_destroy(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cutmix_pastes_one_rectangle),
+        cmocka_unit_test(damaged_images_are_passed_over),
         cmocka_unit_test(workers_make_no_difference),  cmocka_unit_test(resuming_continues_exactly),
         cmocka_unit_test(last_batch_is_smaller),       cmocka_unit_test(mixed_images_are_weighted_sums),
         cmocka_unit_test(unreadable_images_are_named),

@@ -39,7 +39,7 @@ with 1 labels.txt ''
 says 'line 2 .* does not end with a label, a whole number'
 says 'line 3 .* has a negative label'
 says 'line 4 .* has a label above a million'
-says 'line 5 .* has no label'
+says 'line 5 .* has no path'
 printf 'alpha.png 0\nrgb.jpg 1\ngrey.jpg 2\n' > "$out/three.txt"
 with 1 three.txt ', classes=2'
 says 'line 3 of the list .* has the label 2, but labels lie in 0..1'
@@ -65,7 +65,7 @@ says '(2 so far)'
 # A class of which nothing is left.
 printf 'alpha.png 0\ncut.jpg 1\n' > "$out/hopeless.txt"
 with 1 hopeless.txt ', classes=2, bad_images="skip"'
-says 'E0805.*cut.jpg'
+says 'E0805.*cut.jpg`: the picture is cut off'
 # Left out of the evaluation. Exit code 0: the test images that can be used are evaluated.
 printf '420.jpg 0\nrgb.jpg 1\ncut.jpg 1\n' > "$out/test.txt"
 expect 0 "$fblc" run "$here/tiny.fbl" --quiet --epochs 1 --batch 2 --out "$out/r2" --set 'augment=[random_resized_crop(32)]' \

@@ -5,6 +5,15 @@ expect 0 "$fblc" run "$here/tiny.fbl" --quiet --epochs 1 --out "$out/run"
 expect 0 "$fblc" export "$out/run" --last --safetensors "$out/w.safetensors"
 expect 0 "$fblc" run "$here/tiny.fbl" --epochs 1 --max-steps 1 --init "$out/w.safetensors" --out "$out/next"
 says '12 of 12 tensors set'
+# PyTorch's file, with a table of what became of each tensor.
+expect 0 "$fblc" run "$here/tiny.fbl" --epochs 1 --max-steps 1 --init tests/data/torch/tiny.pth --set 'reinit=["conv2.*"]' --out "$out/pth"
+says '10 of 12 tensors set'
+says '^  bn1  *set: 4, all of 4$'
+says '^  linear  *set: 1 of 2$'
+says '^  linear.bias  *starts anew: not in the file$'
+says '^  conv2.weight  *starts anew: `reinit` names it$'
+says '^  fc.weight  *not used: the program has no such tensor$'
+! grep -q num_batches_tracked "$out/stderr" || fail "PyTorch's counters are in the table"
 for form in graph kernels plan llvm asm; do
     expect 0 "$fblc" compile "$here/tiny.fbl" --emit $form
     [ -s "$out/stdout" ] || fail "--emit $form is empty"

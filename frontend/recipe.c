@@ -141,7 +141,7 @@ static FblGivens *argument_list(FblBuild *b, const char *prefix, FblRecipeExprs 
 
 // A place on disk is given as it is, without quotes: `--set dataset.dir=some/folder`.
 static bool is_place(const char *key) {
-    static const char *const keys[] = {"dataset.dir", "dataset.root", "dataset.train", "dataset.test"};
+    static const char *const keys[] = {"dataset.dir", "dataset.root", "dataset.train", "dataset.test", "dataset.pack"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (strcmp(keys[i], key) == 0) {
             return true;

@@ -18,12 +18,14 @@ typedef struct DataCall {
 
 #define COMMON {"imbalance", 'c', "imbalance", false}, {"seed", 'i', NULL, false}
 
+#define ON_DISK {"bad_images", 's', NULL, false}, {"pack", 's', NULL, false}, {"pack_size", 'i', NULL, false}
+
 static const DataCall data_calls[] = {
     {"dataset", "cifar10", {{"dir", 's', NULL, true}, COMMON}},
     {"dataset", "cifar100", {{"dir", 's', NULL, true}, COMMON}},
     {"dataset",
      "image_folder",
-     {{"dir", 's', NULL, true}, COMMON, {"classes", 'i', NULL, false}, {"resize", 'i', NULL, false}, {"bad_images", 's', NULL, false}}},
+     {{"dir", 's', NULL, true}, COMMON, {"classes", 'i', NULL, false}, {"resize", 'i', NULL, false}, ON_DISK}},
     {"dataset",
      "image_list",
      {{"train", 's', NULL, true},
@@ -32,7 +34,7 @@ static const DataCall data_calls[] = {
       {"classes", 'i', NULL, false},
       {"renumber", 'b', NULL, false},
       COMMON,
-      {"bad_images", 's', NULL, false}}},
+      ON_DISK}},
     {"imbalance", "exponential", {{"factor", 'r', NULL, true}}},
     {"imbalance", "step", {{"factor", 'r', NULL, true}}},
     {"augment", "random_crop", {{"size", 'i', NULL, true}, {"pad", 'i', NULL, false}}},

@@ -82,6 +82,8 @@ static FblStatus read_dataset(FblContext *ctx, const FblRecipe *recipe, const ch
     out->test_list = locate(ctx, string_of(call, "test", 1), source_dir);
     out->classes = (int32_t)integer_of(call, "classes", -1, 0);
     out->resize = (int32_t)integer_of(call, "resize", -1, 0);
+    out->pack = string_of(call, "pack", -1);
+    out->pack_size = (int32_t)integer_of(call, "pack_size", -1, 0);
     const FblValue *bad = fbl_value_get(call, "bad_images", -1);
     out->skip_bad = bad && strcmp(bad->string, "skip") == 0;
     if (bad && !out->skip_bad && strcmp(bad->string, "fail") != 0) {

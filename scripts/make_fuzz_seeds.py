@@ -45,6 +45,8 @@ def main():
         shutil.copy("tests/data/torch/" + name, OUT + "torch_file/" + name)
     old = open("tests/data/torch/old.pth", "rb").read()
     write("torch_file", "body", old[old.index(b"\x80\x02ccollections"):])  # what the target puts behind an honest beginning
+    head = b"FBLPACK1" + struct.pack("<QQ", 2, 8) + b"\x11" * 32 + b"\0" * 8
+    write("pack", "two", head + struct.pack("<QII", 96, 2, 1) + struct.pack("<QII", 0, 0, 0) + b"\1\2\3\4\5\6")
     os.makedirs(OUT + "image", exist_ok=True)
     for name in IMAGES:
         shutil.copy("tests/data/images/" + name, OUT + "image/" + name)

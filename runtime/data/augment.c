@@ -371,17 +371,55 @@ static FblStatus decode_first(const FblAugment *op, FblRandom *random, const uin
     return status;
 }
 
-static FblStatus read_first(const FblTransform *transform, FblRandom *random, const char *path, FblImage *out, int *out_done,
-                            FblImageError *error) {
-    const FblAugment *first = &transform->ops[0];
-    bool resamples = transform->count > 0 && (first->kind == FBL_AUGMENT_RANDOM_RESIZED_CROP || first->kind == FBL_AUGMENT_RESIZE);
+static bool resamples_first(const FblTransform *transform) {
+    FblAugmentKind kind = transform->ops[0].kind;
+    return transform->count > 0 && (kind == FBL_AUGMENT_RANDOM_RESIZED_CROP || kind == FBL_AUGMENT_RESIZE);
+}
+
+// The picture of a file, the first operation done when that resamples.
+static FblStatus read_file(const FblTransform *transform, FblRandom *random, const char *path, FblImage *out, FblImageError *error) {
     uint8_t *bytes;
     size_t size;
     FBL_TRY(fbl_image_load(path, &bytes, &size, error));
-    FblStatus status = resamples ? decode_first(first, random, bytes, size, out, error) : fbl_image_decode(bytes, size, out, error);
+    FblStatus status = resamples_first(transform) ? decode_first(&transform->ops[0], random, bytes, size, out, error)
+                                                  : fbl_image_decode(bytes, size, out, error);
     free(bytes);
-    *out_done = resamples;
     return status;
+}
+
+// The same of a packed picture, whose pixels are not ours.
+static FblStatus read_packed(const FblTransform *transform, FblRandom *random, const FblPack *pack, int64_t index, FblImage *out,
+                             FblImageError *error) {
+    FblImage packed;
+    if (!fbl_pack_picture(pack, index, &packed)) {
+        snprintf(error->text, sizeof error->text, "it could not be decoded when the images were packed");
+        return FBL_USER;
+    }
+    if (resamples_first(transform)) {
+        Window from;
+        int32_t width, height;
+        return plan_resample(&transform->ops[0], random, packed.width, packed.height, &from, &width, &height)
+                   ? fbl_image_resize(&packed, from.left, from.top, from.width, from.height, width, height, out)
+                   : FBL_NOMEM;
+    }
+    size_t bytes = 3 * (size_t)packed.width * (size_t)packed.height;
+    *out = (FblImage){packed.width, packed.height, malloc(bytes)};
+    if (out->pixels == NULL) {
+        return FBL_NOMEM;
+    }
+    memcpy(out->pixels, packed.pixels, bytes);
+    return FBL_OK;
+}
+
+static FblStatus read_first(const FblTransform *transform, FblRandom *random, const FblDataset *data, int64_t index, FblImage *out,
+                            int *out_done, FblImageError *error) {
+    *out_done = 0;
+    if (data->paths == NULL) {
+        return unpack(data, index, out);
+    }
+    *out_done = resamples_first(transform);
+    return data->pack.bytes != NULL ? read_packed(transform, random, &data->pack, index, out, error)
+                                    : read_file(transform, random, data->paths[index], out, error);
 }
 
 FblStatus fbl_transform_apply(const FblTransform *transform, const FblNormTable *table, const FblDataset *data,
@@ -397,8 +435,7 @@ FblStatus fbl_transform_apply(const FblTransform *transform, const FblNormTable 
     }
     FblImage image = {0};
     int done = 0;
-    FblStatus status = data->paths != NULL ? read_first(transform, &random, data->paths[index], &image, &done, error)
-                                           : unpack(data, index, &image);
+    FblStatus status = read_first(transform, &random, data, index, &image, &done, error);
     for (int i = done; i < transform->count && status == FBL_OK; i++) {
         status = apply_op(&transform->ops[i], &random, &image);
     }

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/diag.h"
+#include "base/io.h"
 #include "runtime/data/dataset_internal.h"
 
 FblStatus fbl_data_no_memory(FblContext *ctx, const char *what) {
@@ -39,6 +40,7 @@ void fbl_dataset_deinit(FblDataset *data) {
     free(data->class_counts);
     free_names(data->class_names, data->classes);
     free(data->description);
+    fbl_pack_close(&data->pack);
     *data = (FblDataset){0};
 }
 
@@ -194,6 +196,20 @@ static FblStatus describe(FblContext *ctx, FblDataset *data, FblSplit split, con
     return FBL_OK;
 }
 
+// Packed pictures are for trainings, which read them again and again.
+static FblStatus attach_pack(FblContext *ctx, const FblDatasetSpec *spec, FblSplit split, FblDataset *data) {
+    if (spec->pack == NULL || !spec->check || data->paths == NULL) {
+        return FBL_OK;
+    }
+    FblPackOptions options = {.path = fbl_path_join(ctx, spec->pack, split == FBL_SPLIT_TRAIN ? "train.fblpack" : "test.fblpack"),
+                              .images = data->paths,
+                              .count = data->count,
+                              .shorter = spec->pack_size != 0 ? spec->pack_size : 256,
+                              .skip_bad = spec->skip_bad,
+                              .progress = spec->progress};
+    return fbl_pack_open(ctx, &options, &data->pack);
+}
+
 FblStatus fbl_dataset_load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit split, FblDataset *out) {
     *out = (FblDataset){0};
     FblStatus status = FBL_INTERNAL;
@@ -223,6 +239,9 @@ FblStatus fbl_dataset_load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit
     }
     if (status == FBL_OK && spec->skip_bad) {
         out->bad_images = split == FBL_SPLIT_TRAIN ? FBL_BAD_REPLACE : FBL_BAD_DROP;
+    }
+    if (status == FBL_OK) {
+        status = attach_pack(ctx, spec, split, out);
     }
     if (status == FBL_OK) {
         status = describe(ctx, out, split, &spec->imbalance);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/context.h"
+#include "runtime/data/pack.h"
 
 typedef enum FblSplit { FBL_SPLIT_TRAIN, FBL_SPLIT_TEST } FblSplit;
 
@@ -29,6 +30,7 @@ typedef struct FblDataset {
     char **class_names;    // [classes], or NULL when unknown
     char *description;     // one line for logs: format, place, images, classes
     FblBadImages bad_images; // of those that are decoded on demand
+    FblPack pack;            // with `paths`: their pictures, packed; without bytes when there is none
 } FblDataset;
 
 void fbl_dataset_deinit(FblDataset *data);
@@ -61,6 +63,8 @@ typedef struct FblDatasetSpec {
     bool renumber;          // list: number classes by descending training count (ties as numpy.argsort has them)
     FblImbalance imbalance; // applied to the training split only
     bool skip_bad;          // folder and list: images that cannot be decoded are no error (FBL_BAD_REPLACE, test split: _DROP)
+    const char *pack;       // folder and list: a folder for packed pictures (files train.fblpack, test.fblpack); NULL: none
+    int32_t pack_size;      // their shorter side; 0: 256
     bool check;             // before a training: every file of a list is there, every class has a training image
     FILE *progress;         // of the check, when it takes long; NULL: none
 } FblDatasetSpec;

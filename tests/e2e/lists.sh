@@ -21,10 +21,10 @@ train() {
     data=$out/$name
     # shellcheck disable=SC2086 # words
     set -- "models/$recipe" $small --data "$data/images" --set "dataset.train=$data/${lists}_train.txt" --set "dataset.test=$data/${lists}_$test.txt" "$@"
-    expect 0 "$fblc" run "$@" --json --log-steps --out "$out/$name-whole"
+    expect 0 "$fblc" run "$@" --json --log-steps --threads 1 --out "$out/$name-whole"
     falls "$out/stdout"
-    expect 0 "$fblc" run "$@" --quiet --max-steps 11 --out "$out/$name-stopped"
-    expect 0 "$fblc" run "$@" --quiet --resume --threads 1 --out "$out/$name-stopped"
+    expect 0 "$fblc" run "$@" --quiet --max-steps 11 --threads 1 --out "$out/$name-stopped"
+    expect 0 "$fblc" run "$@" --quiet --resume --threads 2 --out "$out/$name-stopped"
     same "$out/$name-whole/last.safetensors" "$out/$name-stopped/last.safetensors"
     same "$out/$name-whole/log_test.csv" "$out/$name-stopped/log_test.csv"
 }

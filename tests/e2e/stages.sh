@@ -14,7 +14,8 @@ list() {
     done
 }
 
-expect 0 "$fblc" run "$recipe" --json --out "$out/whole"
+# One thread, so that a busy machine does not slow what waits for the other; one of the resumed runs has two.
+expect 0 "$fblc" run "$recipe" --json --threads 1 --out "$out/whole"
 says 'stage classifier: 2 epochs from epoch 2 on'
 says 'stage scale: 1 epochs from epoch 4 on'
 # The cosine of the second stage starts at its own epoch 0; 988 images, and 4000 where classes take turns, decide the length of an epoch.
@@ -25,10 +26,12 @@ logs "$out/whole" > "$out/whole.logs"
 
 # Stopped in the first stage, at its end, in the second, at its end, in the third: 21, 21, 63, 63 and 21 steps an epoch.
 for steps in 30 42 60 168 180; do
-    expect 0 "$fblc" run "$recipe" --quiet --max-steps $steps --out "$out/stopped"
+    expect 0 "$fblc" run "$recipe" --quiet --threads 1 --max-steps $steps --out "$out/stopped"
     [ $steps != 42 ] || cp -r "$out/stopped" "$out/first"
     [ $steps != 168 ] || cp -r "$out/stopped" "$out/second"
-    expect 0 "$fblc" run "$recipe" --quiet --resume --threads 1 --out "$out/stopped"
+    threads=1
+    [ $steps != 60 ] || threads=2
+    expect 0 "$fblc" run "$recipe" --quiet --resume --threads $threads --out "$out/stopped"
     same "$out/whole/last.safetensors" "$out/stopped/last.safetensors"
     same "$out/whole/best.safetensors" "$out/stopped/best.safetensors"
     logs "$out/stopped" > "$out/stopped.logs"
@@ -37,14 +40,14 @@ done
 
 # Killed as soon as there is a checkpoint, several times over.
 for pause in 0 0.1 0.2 0.3; do
-    "$fblc" run "$recipe" --quiet --resume --save-steps 5 --out "$out/killed" > /dev/null 2>&1 &
+    "$fblc" run "$recipe" --quiet --threads 1 --resume --save-steps 5 --out "$out/killed" > /dev/null 2>&1 &
     pid=$!
     wait_for "$out/killed/last.safetensors" $pid
     sleep $pause
     kill -9 $pid 2> /dev/null || true
     wait $pid 2> /dev/null || true
 done
-expect 0 "$fblc" run "$recipe" --quiet --resume --out "$out/killed"
+expect 0 "$fblc" run "$recipe" --quiet --threads 1 --resume --out "$out/killed"
 same "$out/whole/last.safetensors" "$out/killed/last.safetensors"
 
 # The trunk, its running statistics among it, does not move in the second and third stage; the classifier does, then only its scale.
@@ -60,7 +63,7 @@ same "$out/second.head" "$out/whole.head"
 list "$out/whole" linear.scale > /dev/null
 
 # What `reinit` names starts anew: without learning, a stage that leaves it out keeps the classifier, one that names it does not.
-short='--max-steps 52 --set scale.epochs=1 --set classifier.rate=0'
+short='--threads 1 --max-steps 52 --set scale.epochs=1 --set classifier.rate=0'
 # shellcheck disable=SC2086
 expect 0 "$fblc" run "$recipe" --quiet $short --out "$out/anew"
 # shellcheck disable=SC2086
@@ -79,12 +82,12 @@ expect 0 "$fblc" export "$out/second" --last --safetensors "$out/w.safetensors"
 
 # A compiled file runs the same stages.
 expect 0 "$fblc" compile "$recipe" -o "$out/stages.fblx"
-expect 0 "$fblc" run "$out/stages.fblx" --quiet --out "$out/compiled"
+expect 0 "$fblc" run "$out/stages.fblx" --quiet --threads 1 --out "$out/compiled"
 same "$out/whole/log_test.csv" "$out/compiled/log_test.csv"
 
 # One stage by itself, from weights; settings for one stage, for the block itself, for all.
 expect 0 "$fblc" run "$recipe" --quiet --stage classifier --init "$out/w.safetensors" --max-steps 3 --out "$out/alone"
-expect 0 "$fblc" run "$recipe" --quiet --epochs 1 --set train.rate=0.01 --set scale.rate=0.02 --out "$out/short"
+expect 0 "$fblc" run "$recipe" --quiet --threads 1 --epochs 1 --set train.rate=0.01 --set scale.rate=0.02 --out "$out/short"
 printf '0,0.01\n1,0.1\n2,0.02\n' > "$out/rates"
 grep -v '^epoch' "$out/short/log_train.csv" | cut -d, -f1,4 > "$out/seen"
 same "$out/rates" "$out/seen"

@@ -1,5 +1,6 @@
 // Offsets in the arena: the largest tensors first, each at the lowest place free during its whole life.
 #include <stdlib.h>
+#include <string.h>
 
 #include "passes/lower_internal.h"
 
@@ -19,9 +20,34 @@ static int by_size(const void *a, const void *b) {
     return x->node < y->node ? -1 : 1;
 }
 
-static int by_offset(const void *a, const void *b) {
-    const Piece *const *x = a, *const *y = b;
-    return (*x)->offset != (*y)->offset ? ((*x)->offset < (*y)->offset ? -1 : 1) : 0;
+// Adds `piece` to the `count` pieces of `placed`, which are in the order of their offsets.
+static void insert_by_offset(Piece **placed, size_t count, Piece *piece) {
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (placed[middle]->offset <= piece->offset) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    memmove(placed + low + 1, placed + low, (count - low) * sizeof *placed);
+    placed[low] = piece;
+}
+
+// The bytes of all pieces that live at the same time, at their most.
+static int64_t largest_live_set(FblLower *lower, const Piece *pieces, size_t count) {
+    int64_t *change = FBL_NEW_ARRAY(lower->arena, int64_t, lower->group_count + 2); // from one group to the next
+    for (size_t i = 0; i < count; i++) {
+        change[pieces[i].first] += pieces[i].bytes;
+        change[pieces[i].last + 1] -= pieces[i].bytes;
+    }
+    int64_t live = 0, most = 0;
+    for (size_t g = 0; g < lower->group_count; g++) {
+        live += change[g];
+        most = live > most ? live : most;
+    }
+    return most;
 }
 
 FblStatus fbl_lower_memory(FblLower *lower, int64_t *out_bytes, int64_t *out_bound) {
@@ -34,32 +60,21 @@ FblStatus fbl_lower_memory(FblLower *lower, int64_t *out_bytes, int64_t *out_bou
         }
     }
     qsort(pieces, count, sizeof *pieces, by_size);
-    Piece **busy = FBL_NEW_ARRAY(lower->arena, Piece *, count + 1);
+    Piece **placed = FBL_NEW_ARRAY(lower->arena, Piece *, count + 1);
     *out_bytes = 0;
     for (size_t i = 0; i < count; i++) {
-        size_t live = 0;
-        for (size_t k = 0; k < i; k++) {
-            if (pieces[k].first <= pieces[i].last && pieces[i].first <= pieces[k].last) {
-                busy[live++] = &pieces[k];
-            }
-        }
-        qsort(busy, live, sizeof *busy, by_offset);
+        Piece *piece = &pieces[i];
         int64_t at = 0;
-        for (size_t k = 0; k < live && at + pieces[i].bytes > busy[k]->offset; k++) {
-            int64_t end = busy[k]->offset + busy[k]->bytes;
-            at = end > at ? end : at;
+        for (size_t k = 0; k < i && at + piece->bytes > placed[k]->offset; k++) {
+            bool together = placed[k]->first <= piece->last && piece->first <= placed[k]->last;
+            int64_t end = placed[k]->offset + placed[k]->bytes;
+            at = together && end > at ? end : at;
         }
-        pieces[i].offset = at;
-        lower->nodes[pieces[i].node].offset = at;
-        *out_bytes = at + pieces[i].bytes > *out_bytes ? at + pieces[i].bytes : *out_bytes;
+        piece->offset = at;
+        lower->nodes[piece->node].offset = at;
+        insert_by_offset(placed, i, piece);
+        *out_bytes = at + piece->bytes > *out_bytes ? at + piece->bytes : *out_bytes;
     }
-    *out_bound = 0;
-    for (int32_t g = 0; g < (int32_t)lower->group_count; g++) {
-        int64_t live = 0;
-        for (size_t i = 0; i < count; i++) {
-            live += pieces[i].first <= g && g <= pieces[i].last ? pieces[i].bytes : 0;
-        }
-        *out_bound = live > *out_bound ? live : *out_bound;
-    }
+    *out_bound = largest_live_set(lower, pieces, count);
     return FBL_OK;
 }

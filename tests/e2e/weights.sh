@@ -28,6 +28,10 @@ grep -q '</svg>' "$out/g.svg" || fail "no SVG"
 expect 0 "$fblc" graph "$here/tiny.fbl" --fused -o "$out/g.dot"
 expect 0 "$fblc" report "$out/run" "$out/next" -o "$out/r.html"
 grep -q '"per_class"' "$out/r.html" || fail "the report has no classes"
+# One file that needs no other: the data are in it, and nothing is loaded from elsewhere.
+grep -q '__RUNS__' "$out/r.html" && fail "the report has no data"
+grep -qE '(src|href)=|https?://' "$out/r.html" && fail "the report loads something: $(grep -oE '(src|href)=.{20}|https?://.{20}' "$out/r.html")"
+tail -n 1 "$out/r.html" | grep -q '</html>' || fail "the report is cut off"
 for file in source/tiny.fbl source/losses.fbl recipe.txt environment.txt program.fblx log_train.csv log_test.csv test_classes.json last.safetensors best.safetensors; do
     [ -s "$out/run/$file" ] || fail "the run directory has no $file"
 done

@@ -110,12 +110,19 @@ int32_t build_image(Build *b, bool output, int block, int64_t n, int64_t c, int6
     if (block == 0) {
         return build_buffer(b, FBL_F32, output, 4, (int64_t[]){n, c, h, w});
     }
+    if (block < 0) {
+        return build_buffer(b, FBL_F32, output, 4, (int64_t[]){n, h, w, c});
+    }
     return build_buffer(b, FBL_F32, output, 5, (int64_t[]){n, c / block, h, w, block});
 }
 
 void build_image_index(Build *b, int block, const int32_t logical[4], int32_t out[FBL_KERNEL_MAX_DIMS]) {
     memcpy(out, logical, 4 * sizeof *out);
-    if (block != 0) {
+    if (block < 0) {
+        out[1] = logical[2];
+        out[2] = logical[3];
+        out[3] = logical[1];
+    } else if (block != 0) {
         int32_t size = build_int(b, block);
         out[1] = build_op(b, FBL_OP_DIV, FBL_I32, logical[1], size, -1);
         out[4] = build_op(b, FBL_OP_MOD, FBL_I32, logical[1], size, -1);

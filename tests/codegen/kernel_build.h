@@ -31,7 +31,7 @@ int32_t build_reduce(Build *b, FblOp op, FblDtype dtype, int32_t value);
 int32_t build_result(Build *b, int32_t result, FblDtype dtype);
 void build_stage_end(Build *b);
 
-// A tensor [n, c, h, w], plain (block 0) or with channels blocked: [n, c/block, h, w, block].
+// A tensor [n, c, h, w], plain (block 0), with channels blocked: [n, c/block, h, w, block], or last (block -1): [n, h, w, c].
 int32_t build_image(Build *b, bool output, int block, int64_t n, int64_t c, int64_t h, int64_t w);
 // Its physical index for four logical index instructions.
 void build_image_index(Build *b, int block, const int32_t logical[4], int32_t out[FBL_KERNEL_MAX_DIMS]);

@@ -33,21 +33,28 @@ static int find_kernel(const CudaRun *run, const FblKernel *kernel) {
     return -1;
 }
 
+void cuda_run_add_kernel(CudaRun *run, const FblKernel *kernel) {
+    char error[512];
+    if (find_kernel(run, kernel) >= 0) {
+        return;
+    }
+    if (run->count == run->capacity) {
+        run->capacity = run->capacity ? 2 * run->capacity : 64;
+        run->kernels = realloc(run->kernels, run->capacity * sizeof *run->kernels);
+        if (!run->kernels) {
+            give_up("out of memory", "kernels");
+        }
+    }
+    CudaKernel *made = &run->kernels[run->count++];
+    made->kernel = kernel;
+    if (fbl_cuda_emit(kernel, &run->options, &made->source, error, sizeof error) != FBL_OK) {
+        give_up(kernel->name, error);
+    }
+}
+
 void cuda_run_add(CudaRun *run, const FblPlan *plan) {
     for (size_t i = 0; i < plan->kernel_count; i++) {
-        char error[512];
-        if (find_kernel(run, plan->kernels[i]) >= 0) {
-            continue;
-        }
-        if (run->count == run->capacity) {
-            run->capacity = run->capacity ? 2 * run->capacity : 64;
-            run->kernels = realloc(run->kernels, run->capacity * sizeof *run->kernels);
-        }
-        CudaKernel *made = &run->kernels[run->count++];
-        made->kernel = plan->kernels[i];
-        if (fbl_cuda_emit(made->kernel, &run->options, &made->source, error, sizeof error) != FBL_OK) {
-            give_up(made->kernel->name, error);
-        }
+        cuda_run_add_kernel(run, plan->kernels[i]);
     }
 }
 
@@ -161,15 +168,17 @@ static void *exact_copy(const void *from, size_t bytes) {
     return copy;
 }
 
-static void launch(const CudaRun *run, const FblLaunch *what, const FblKernel *kernel, uint8_t *const regions[FBL_REGION_COUNT], uint64_t seed, uint64_t step,
-                   uint64_t order) {
+void cuda_run_kernel(const CudaRun *run, const FblKernel *kernel, void *const *buffers, uint64_t seed, uint64_t step, uint64_t order) {
     const CudaKernel *made = &run->kernels[find_kernel(run, kernel)];
     int32_t count = kernel->buffer_count;
     void **arguments = calloc((size_t)count + 2, sizeof *arguments);
     uint64_t scalars[2] = {seed, step};
+    if (!arguments) {
+        give_up("out of memory", "arguments");
+    }
     for (int32_t i = 0; i < count; i++) {
         if (kernel->buffers[i].alias < 0) {
-            arguments[i] = exact_copy(regions[what->bindings[i].region] + what->bindings[i].offset, buffer_bytes(&kernel->buffers[i]));
+            arguments[i] = exact_copy(buffers[i], buffer_bytes(&kernel->buffers[i]));
         }
     }
     for (int32_t i = 0; i < count; i++) {
@@ -195,7 +204,7 @@ static void launch(const CudaRun *run, const FblLaunch *what, const FblKernel *k
     }
     for (int32_t i = 0; i < count; i++) {
         if (kernel->buffers[i].is_output) {
-            memcpy(regions[what->bindings[i].region] + what->bindings[i].offset, arguments[i], buffer_bytes(&kernel->buffers[i]));
+            memcpy(buffers[i], arguments[i], buffer_bytes(&kernel->buffers[i]));
         }
     }
     for (int32_t i = 0; i < count; i++) {
@@ -211,6 +220,14 @@ void cuda_run_function(const CudaRun *run, const FblPlan *plan, size_t function,
                        uint64_t order) {
     const FblPlanFunction *f = &plan->functions[function];
     for (size_t i = 0; i < f->launch_count; i++) {
-        launch(run, &f->launches[i], plan->kernels[f->launches[i].kernel], regions, seed, step, order);
+        const FblKernel *kernel = plan->kernels[f->launches[i].kernel];
+        void *buffers[64];
+        if (kernel->buffer_count > 64) {
+            give_up(kernel->name, "more buffers than the test takes");
+        }
+        for (int32_t k = 0; k < kernel->buffer_count; k++) {
+            buffers[k] = regions[f->launches[i].bindings[k].region] + f->launches[i].bindings[k].offset;
+        }
+        cuda_run_kernel(run, kernel, buffers, seed, step, order);
     }
 }

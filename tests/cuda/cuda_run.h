@@ -24,16 +24,20 @@ typedef struct CudaRun {
 // Whether there is a C++ compiler (the one named by FBL_CXX, else c++).
 bool cuda_run_possible(void);
 void cuda_run_init(CudaRun *run, const FblCudaOptions *options);
-// Emits every kernel of `plan`. Exits with a message on failure.
+// Emits a kernel, or every kernel of `plan`. Exits with a message on failure.
+void cuda_run_add_kernel(CudaRun *run, const FblKernel *kernel);
 void cuda_run_add(CudaRun *run, const FblPlan *plan);
 // Compiles and loads what was added. Exits with a message on failure.
 void cuda_run_build(CudaRun *run);
 void cuda_run_free(CudaRun *run);
 
+// Runs a kernel that was added on copies of `buffers` that end where they end, so that an address sanitizer sees each step
+// outside; outputs are copied back. `order`: seed of the threads' order, 0: as numbered.
+void cuda_run_kernel(const CudaRun *run, const FblKernel *kernel, void *const *buffers, uint64_t seed, uint64_t step, uint64_t order);
+
 // Memory for the regions of a plan, zeroed; a pattern that is a NaN for the arena.
 void cuda_run_regions(const FblPlan *plan, uint8_t *regions[FBL_REGION_COUNT]);
-// Runs a function of a plan that was added: every launch on copies of its buffers that end where they end, so that an
-// address sanitizer sees each step outside. `order`: seed of the threads' order, 0: as numbered.
+// Runs a function of a plan that was added, launch by launch as cuda_run_kernel.
 void cuda_run_function(const CudaRun *run, const FblPlan *plan, size_t function, uint8_t *const regions[FBL_REGION_COUNT], uint64_t seed, uint64_t step,
                        uint64_t order);
 

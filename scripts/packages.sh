@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that the build needs, those that are missing only. docs/dependencies.md says what each is for.
 set -eu
-packages="gcc cmake ninja-build pkg-config flex bison llvm-19-dev libmd-dev libarchive-dev libcjson-dev libpng-dev libjpeg62-turbo-dev libprotobuf-c-dev protobuf-c-compiler libcmocka-dev xz-utils"
+packages="gcc g++ cmake ninja-build pkg-config flex bison llvm-19-dev libmd-dev libarchive-dev libcjson-dev libpng-dev libjpeg62-turbo-dev libprotobuf-c-dev protobuf-c-compiler libcmocka-dev xz-utils"
 missing=
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q "install ok installed" || missing="$missing $package"

@@ -43,7 +43,11 @@ static void fill_inputs(FblExec *exec, int function, uint64_t seed) {
     for (size_t i = 0; i < f->input_count; i++) {
         const FblPlanTensor *tensor = &f->inputs[i];
         int64_t count = fbl_type_elements(&tensor->type);
-        void *at = fbl_exec_address(exec, tensor);
+        int64_t bytes = count * fbl_dtype_bytes(tensor->type.dtype);
+        void *at = calloc((size_t)bytes + 1, 1);
+        if (!at) {
+            fbl_out_of_memory();
+        }
         for (int64_t k = 0; k < count && tensor->type.rank > 0; k++) {
             uint32_t word = fbl_random_u32(seed, (uint32_t)i, 0, (uint64_t)k);
             switch (tensor->type.dtype) {
@@ -52,6 +56,10 @@ static void fill_inputs(FblExec *exec, int function, uint64_t seed) {
             case FBL_BOOL: ((uint8_t *)at)[k] = word & 1; break;
             }
         }
+        if (tensor->type.rank > 0) {
+            fbl_exec_write(exec, tensor, 0, at, bytes);
+        }
+        free(at);
     }
 }
 
@@ -74,12 +82,13 @@ static FblStatus measure(FblCli *cli, FblDriver *driver, FblModule *module, bool
     double compile_ms = built.milliseconds;
     FblStatus status = fbl_driver_load(driver, &built);
     if (status == FBL_OK) {
-        status = fbl_store_create(cli->ctx, built.plan, &store);
+        status = fbl_driver_store(driver, &built, &store);
     }
     if (status == FBL_OK) {
         status = fbl_driver_exec(driver, &built, store, &exec);
     }
     if (status == FBL_OK) {
+        int64_t group = driver->cuda ? 10 : 1; // a training does not wait for the GPU after each step either
         for (size_t i = 0; i < built.plan->param_count; i++) {
             const FblParam *param = fbl_param_find(&module->params, built.plan->params[i].name);
             double *values = calloc((size_t)fbl_type_elements(&param->type) + 1, sizeof *values);
@@ -90,10 +99,11 @@ static FblStatus measure(FblCli *cli, FblDriver *driver, FblModule *module, bool
             fbl_exec_set_tensor(exec, &built.plan->params[i], values);
             free(values);
         }
+        status = fbl_store_push(cli->ctx, store, -1);
         int main_function = fbl_exec_function(exec, eval ? "eval" : "train"), optimizer = eval ? -1 : fbl_exec_function(exec, "optimizer");
-        if (main_function < 0) {
+        if (status == FBL_OK && main_function < 0) {
             status = fbl_error(cli->ctx, "E0740", FBL_NO_LOC, "the program has nothing to run in mode %s", eval ? "eval" : "train");
-        } else {
+        } else if (status == FBL_OK) {
             fill_inputs(exec, main_function, 1);
             int64_t repeats = cli->steps > 1 ? cli->steps : 30;
             double *times = FBL_NEW_ARRAY(fbl_context_arena(cli->ctx), double, repeats), *cpu_times = FBL_NEW_ARRAY(fbl_context_arena(cli->ctx), double, repeats);
@@ -101,28 +111,37 @@ static FblStatus measure(FblCli *cli, FblDriver *driver, FblModule *module, bool
             int64_t warm = 0;
             for (; warm < 3 || (warm < 100 && now_ms() - begin < 300); warm++) {
                 fbl_exec_call(exec, main_function, 1, 0, NULL);
-            }
-            for (int64_t i = 0; i < repeats; i++) {
-                double start = now_ms(), cpu_start = cpu_ms();
-                fbl_exec_call(exec, main_function, 1, (uint64_t)i, NULL);
-                if (optimizer >= 0) {
-                    fbl_exec_call(exec, optimizer, 1, (uint64_t)i, NULL);
+                status = fbl_exec_wait(cli->ctx, exec);
+                if (status != FBL_OK) {
+                    break;
                 }
-                times[i] = now_ms() - start;
-                cpu_times[i] = cpu_ms() - cpu_start;
+            }
+            for (int64_t i = 0; i < repeats && status == FBL_OK; i++) {
+                double start = now_ms(), cpu_start = cpu_ms();
+                for (int64_t g = 0; g < group; g++) {
+                    fbl_exec_call(exec, main_function, 1, (uint64_t)i, NULL);
+                    if (optimizer >= 0) {
+                        fbl_exec_call(exec, optimizer, 1, (uint64_t)i, NULL);
+                    }
+                }
+                status = fbl_exec_wait(cli->ctx, exec);
+                times[i] = (now_ms() - start) / (double)group;
+                cpu_times[i] = (cpu_ms() - cpu_start) / (double)group;
             }
             qsort(times, (size_t)repeats, sizeof *times, by_value);
             qsort(cpu_times, (size_t)repeats, sizeof *cpu_times, by_value);
             double median = median_of(times, repeats), cpu = cpu_times[0];
             double gflops = (double)(flops_of(built.plan, main_function) + flops_of(built.plan, optimizer)) / median / 1e6;
             double images = (double)module->recipe.batch / median * 1e3;
-            if (cli->json) {
+            if (status != FBL_OK) {
+                // said already
+            } else if (cli->json) {
                 printf("{\"step_ms\":%.4f,\"fastest_ms\":%.4f,\"cpu_ms\":%.4f,\"images_per_second\":%.2f,\"gflops\":%.2f,\"peak_rss_bytes\":%lld,\"compile_ms\":%.1f,\"compiled\":%zu,\"cached\":%zu,\"device\":\"%s\",\"threads\":%d}\n",
-                       median, times[0], cpu, images, gflops, (long long)peak_rss_bytes(), compile_ms, built.compiled, built.cached, fbl_cpu_target_identity(driver->target), driver->threads);
+                       median, times[0], cpu, images, gflops, (long long)peak_rss_bytes(), compile_ms, built.compiled, built.cached, fbl_driver_identity(driver), driver->threads);
             } else {
                 printf("%s step: %.3f ms, the median of %lld (fastest %.3f; least processor time %.3f); %.1f images/s, %.1f GFLOP/s, peak memory %.1f MB\n", eval ? "eval" : "train", median,
                        (long long)repeats, times[0], cpu, images, gflops, (double)peak_rss_bytes() / 1e6);
-                printf("compiled %zu kernels (%zu from the cache) in %.0f ms; %s, %d threads\n", built.compiled, built.cached, compile_ms, fbl_cpu_target_identity(driver->target),
+                printf("compiled %zu kernels (%zu from the cache) in %.0f ms; %s, %d threads\n", built.compiled, built.cached, compile_ms, fbl_driver_identity(driver),
                        driver->threads);
             }
         }

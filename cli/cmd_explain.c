@@ -66,7 +66,7 @@ static FblStatus measure(Explain *x) {
     FblTraining *training = &x->training;
     FblBuilt *built = &training->main.built;
     FBL_TRY(fbl_driver_load(&training->driver, built));
-    FBL_TRY(fbl_store_create(x->cli->ctx, built->plan, &training->store));
+    FBL_TRY(fbl_driver_store(&training->driver, built, &training->store));
     FBL_TRY(fbl_driver_exec(&training->driver, built, training->store, &training->main.exec));
     FblTrainPrograms programs = fbl_training_programs(training);
     FBL_TRY(fbl_train_init_weights(x->cli->ctx, &programs, 0));
@@ -83,6 +83,7 @@ static FblStatus measure(Explain *x) {
     for (size_t r = 0; r < runs; r++) {
         fbl_exec_call(training->main.exec, function, 0, 0, nanoseconds + r * numbers);
     }
+    FblStatus status = fbl_exec_wait(x->cli->ctx, training->main.exec);
     for (size_t i = 0; i < numbers; i++) {
         for (size_t r = 0; r < runs; r++) {
             sorted[r] = (double)nanoseconds[r * numbers + i] / 1e3;
@@ -92,7 +93,7 @@ static FblStatus measure(Explain *x) {
     }
     free(nanoseconds);
     free(sorted);
-    return FBL_OK;
+    return status;
 }
 
 static int64_t bytes_of(const FblKernelBuffer *buffer) {

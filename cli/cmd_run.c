@@ -51,7 +51,7 @@ static void print_start(const FblCli *cli, const FblTraining *training, const Fb
             fprintf(stderr, "stage %s: %lld epochs from epoch %lld on\n", stage->name, (long long)stage->epochs, (long long)stage->first_epoch);
         }
         fprintf(stderr, "%zu kernels (%zu cached) in %.0f ms, %d threads, %s\n", kernels, cached, milliseconds, training->driver.threads,
-                fbl_cpu_target_identity(training->driver.target));
+                fbl_driver_identity(&training->driver));
     }
     fbl_diag_flush(cli->ctx, stderr, strcmp(cli->diag, "json") == 0); // warnings, before hours of training
 }
@@ -79,6 +79,7 @@ static FblStatus train_stage(const Run *run, FblTraining *training, size_t index
                                .json = cli->json,
                                .log_steps = cli->log_steps,
                                .quiet = cli->quiet,
+                               .check_finite = cli->passes.check_finite,
                                .interrupted = &interrupted};
     return fbl_train(cli->ctx, &options, out_result);
 }

@@ -25,6 +25,7 @@ FblStatus fbl_driver_init(FblDriver *driver, FblContext *ctx, const FblPassOptio
     if (driver->threads > cores) {
         fbl_diag(ctx, FBL_WARNING, "E0503", FBL_NO_LOC, "%d threads on %d cores: they will wait for each other", driver->threads, cores);
     }
+    FBL_TRY(fbl_driver_cuda_create(ctx, passes->target, passes->precision, &driver->cuda));
     FBL_TRY(fbl_pool_create(driver->threads, driver->threads <= cores, &driver->pool));
     FBL_TRY(fbl_cpu_target_create(ctx, &(FblCpuOptions){.vector_bytes = passes->vector_bytes, .opt_level = 2, .precision = passes->precision}, &driver->target));
     driver->cache = fbl_cache_open(NULL);
@@ -39,6 +40,7 @@ void fbl_driver_deinit(FblDriver *driver) {
         fbl_pool_destroy(driver->pool);
     }
     fbl_cpu_target_destroy(driver->target);
+    fbl_driver_cuda_destroy(driver->cuda);
     fbl_cache_close(driver->cache);
     memset(driver, 0, sizeof *driver);
 }
@@ -51,11 +53,14 @@ FblStatus fbl_driver_optimize(FblDriver *driver, FblModule *module) {
     return FBL_OK;
 }
 
+const char *fbl_driver_identity(const FblDriver *driver) { return driver->cuda ? driver->cuda->identity : fbl_cpu_target_identity(driver->target); }
+
 FblLowerOptions fbl_driver_lower_options(FblDriver *driver) {
     return (FblLowerOptions){.vector_bytes = fbl_cpu_target_vector_bytes(driver->target),
                              .fuse = driver->passes.fuse,
                              .block_layouts = driver->passes.block_layouts,
                              .conv = driver->passes.conv,
+                             .channels_last = driver->cuda != NULL,
                              .with_train = true,
                              .with_eval = true,
                              .with_optimizer = true};
@@ -82,6 +87,11 @@ static bool compiled_before(const FblDriver *driver, const FblHash *key) {
     return false;
 }
 
+static FblStatus compile_one(const FblDriver *driver, const FblKernel *kernel, FblKernelCode *out_code, char *error, size_t error_size) {
+    return driver->cuda ? fbl_driver_cuda_compile(driver->cuda, kernel, out_code, error, error_size)
+                        : fbl_cpu_compile(driver->target, kernel, out_code, error, error_size);
+}
+
 static void compile_some(void *arg, int64_t begin, int64_t end, int thread) {
     (void)begin;
     (void)end;
@@ -97,7 +107,7 @@ static void compile_some(void *arg, int64_t begin, int64_t end, int thread) {
             continue;
         }
         char error[1024];
-        if (fbl_cpu_compile(job->driver->target, job->plan->kernels[i], &job->codes[i], error, sizeof error) != FBL_OK) {
+        if (compile_one(job->driver, job->plan->kernels[i], &job->codes[i], error, sizeof error) != FBL_OK) {
             int none = 0;
             if (atomic_compare_exchange_strong(&job->failed, &none, (int)i + 1)) {
                 memcpy(job->error, error, sizeof error);
@@ -114,7 +124,7 @@ static void compile_some(void *arg, int64_t begin, int64_t end, int thread) {
 static FblHash kernel_key(FblDriver *driver, const FblKernel *kernel) {
     const char *text = fbl_kernel_print(driver->ctx, kernel, false);
     const char *all = fbl_arena_printf(fbl_context_arena(driver->ctx), "%s\n%s\n%s", fbl_build_id(driver->ctx),
-                                       fbl_cpu_target_identity(driver->target), text);
+                                       fbl_driver_identity(driver), text);
     return fbl_hash(all, strlen(all));
 }
 
@@ -126,9 +136,20 @@ static FblStatus dump_text(FblDriver *driver, const FblKernel *kernel, const cha
     return fbl_write_file_atomic(driver->ctx, fbl_path_join(driver->ctx, folder, name), &span, 1);
 }
 
-// --dump-dir: kernels/NAME.kernel, .ll and .s.
+// --dump-dir: kernels/NAME.kernel, and .ll and .s or .cu.
 static FblStatus dump_kernel(FblDriver *driver, const FblKernel *kernel) {
     FBL_TRY(dump_text(driver, kernel, "kernel", fbl_kernel_print(driver->ctx, kernel, true)));
+    if (driver->cuda) {
+        char *text, error[1024] = "";
+        size_t size;
+        if (fbl_driver_cuda_emit(driver->cuda, kernel, 'c', &text, &size, error, sizeof error) != FBL_OK) {
+            fbl_error(driver->ctx, "E0504", FBL_NO_LOC, "kernel %s: %s", kernel->name, error);
+            return FBL_INTERNAL;
+        }
+        FblStatus status = dump_text(driver, kernel, "cu", text);
+        free(text);
+        return status;
+    }
     for (int assembly = 0; assembly < 2 && kernel->kind != FBL_KERNEL_LIBRARY; assembly++) {
         char *text, error[1024] = "";
         if (fbl_cpu_emit_text(driver->target, kernel, assembly, &text, error, sizeof error) != FBL_OK) {
@@ -168,6 +189,11 @@ FblStatus fbl_driver_compile_plan(FblDriver *driver, FblPlan *plan, FblBuilt *ou
     int failed = atomic_load(&job.failed);
     if (failed) {
         const FblKernel *kernel = plan->kernels[failed - 1];
+        FblStatus missing = driver->cuda ? fbl_driver_cuda_check(driver->ctx) : FBL_OK;
+        if (missing != FBL_OK) {
+            fbl_built_deinit(out_built);
+            return missing;
+        }
         FblDiag *diag = fbl_diag(driver->ctx, FBL_ERROR, "E0504", FBL_NO_LOC, "kernel %s could not be compiled: %s", kernel->name, job.error);
         fbl_diag_hint(driver->ctx, diag, "this is a bug of fblc; the kernel came from %s", kernel->note ? kernel->note : "no source line");
         fbl_built_deinit(out_built);
@@ -191,6 +217,9 @@ FblStatus fbl_driver_compile(FblDriver *driver, FblModule *module, const FblLowe
 }
 
 FblStatus fbl_driver_load(FblDriver *driver, FblBuilt *built) {
+    if (driver->cuda) {
+        return FBL_OK;
+    }
     double start = now_ms();
     FBL_TRY(fbl_cpu_load(driver->ctx, driver->target, built->plan->kernels, built->codes, built->plan->kernel_count, &built->code));
     built->milliseconds += now_ms() - start;
@@ -204,6 +233,39 @@ void fbl_built_deinit(FblBuilt *built) {
     free(built->codes);
     fbl_cpu_unload(built->code);
     memset(built, 0, sizeof *built);
+}
+
+FblStatus fbl_driver_device(FblDriver *driver) {
+    FblDevice *device;
+    return driver->cuda ? fbl_driver_cuda_device(driver->ctx, driver->cuda, &device) : FBL_OK;
+}
+
+FblStatus fbl_driver_session(FblDriver *driver, FblKernelCode *out_code) {
+    memset(out_code, 0, sizeof *out_code);
+    if (!driver->cuda) {
+        return FBL_OK;
+    }
+    const char *all = fbl_arena_printf(fbl_context_arena(driver->ctx), "%s\n%s\nsession", fbl_build_id(driver->ctx), fbl_driver_identity(driver));
+    FblHash key = fbl_hash(all, strlen(all));
+    if (fbl_cache_get(driver->cache, &key, out_code)) {
+        return FBL_OK;
+    }
+    char error[1024] = "";
+    if (fbl_driver_cuda_session(driver->cuda, out_code, error, sizeof error) != FBL_OK) {
+        FBL_TRY(fbl_driver_cuda_check(driver->ctx));
+        fbl_error(driver->ctx, "E0504", FBL_NO_LOC, "the kernels of the session could not be compiled: %s", error);
+        return FBL_INTERNAL;
+    }
+    fbl_cache_put(driver->cache, &key, out_code);
+    return FBL_OK;
+}
+
+FblStatus fbl_driver_store(FblDriver *driver, const FblBuilt *built, FblStore **out_store) {
+    FblDevice *device = NULL;
+    if (driver->cuda) {
+        FBL_TRY(fbl_driver_cuda_device(driver->ctx, driver->cuda, &device));
+    }
+    return fbl_store_create_on(driver->ctx, built->plan, device, out_store);
 }
 
 FblStatus fbl_driver_exec(FblDriver *driver, const FblBuilt *built, FblStore *store, FblExec **out_exec) {

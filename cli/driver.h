@@ -5,6 +5,7 @@
 #ifndef FBL_CLI_DRIVER_H
 #define FBL_CLI_DRIVER_H
 
+#include "cli/driver_cuda.h"
 #include "frontend/build.h"
 #include "passes/manager.h"
 #include "passes/lower.h"
@@ -17,6 +18,7 @@ typedef struct FblDriver {
     FblPassOptions passes;
     FblPassManager *manager;
     FblCpuTarget *target;
+    FblDriverCuda *cuda; // NULL: the CPU is the target
     FblCache *cache;
     FblPool *pool;
     int threads;
@@ -32,7 +34,7 @@ void fbl_driver_deinit(FblDriver *driver);
 typedef struct FblBuilt {
     FblPlan *plan;        // in the context
     FblKernelCode *codes; // per kernel, owned
-    FblCpuModule *code;   // loaded, owned; NULL until fbl_driver_load
+    FblCpuModule *code;   // loaded, owned; NULL until fbl_driver_load, and for a GPU
     size_t compiled, cached;
     double milliseconds; // passes excluded: lowering, code generation, loading
 } FblBuilt;
@@ -44,9 +46,21 @@ FblStatus fbl_driver_optimize(FblDriver *driver, FblModule *module);
 FblStatus fbl_driver_compile(FblDriver *driver, FblModule *module, const FblLowerOptions *what, FblBuilt *out_built);
 // The same for a plan that is there already (from an .fblx file).
 FblStatus fbl_driver_compile_plan(FblDriver *driver, FblPlan *plan, FblBuilt *out_built);
-// Loads built->codes into executable memory.
+// Loads built->codes into executable memory (a GPU's are loaded by its executor).
 FblStatus fbl_driver_load(FblDriver *driver, FblBuilt *built);
 void fbl_built_deinit(FblBuilt *built);
+
+// What code is generated for: keys caches and compiled files.
+const char *fbl_driver_identity(const FblDriver *driver);
+
+// Opens the GPU when it is the target and not open yet.
+FblStatus fbl_driver_device(FblDriver *driver);
+
+// The kernels around a train step on a GPU, from the cache or compiled; nothing (object NULL) for the CPU.
+FblStatus fbl_driver_session(FblDriver *driver, FblKernelCode *out_code);
+
+// Memory for the state of a plan, where the target has it. Opens the GPU when it is the target.
+FblStatus fbl_driver_store(FblDriver *driver, const FblBuilt *built, FblStore **out_store);
 
 // An executor over `store` for a loaded plan.
 FblStatus fbl_driver_exec(FblDriver *driver, const FblBuilt *built, FblStore *store, FblExec **out_exec);

@@ -32,11 +32,13 @@ static void upload(FblSimulation *sim, const FblPlanTensor *tensors, size_t coun
     }
 }
 
-static void upload_state(FblSimulation *sim) {
-    if (sim->exec) {
-        upload(sim, sim->built.plan->params, sim->built.plan->param_count);
-        upload(sim, sim->built.plan->states, sim->built.plan->state_count);
+static FblStatus upload_state(FblSimulation *sim) {
+    if (!sim->exec) {
+        return FBL_OK;
     }
+    upload(sim, sim->built.plan->params, sim->built.plan->param_count);
+    upload(sim, sim->built.plan->states, sim->built.plan->state_count);
+    return fbl_store_push(sim->ctx, sim->store, -1);
 }
 
 FblStatus fbl_simulation_init(FblSimulation *sim, FblContext *ctx, FblDriver *driver, FblModule *module, uint64_t seed) {
@@ -55,9 +57,9 @@ FblStatus fbl_simulation_init(FblSimulation *sim, FblContext *ctx, FblDriver *dr
         options.with_optimizer = module->optimizer != NULL;
         FBL_TRY(fbl_driver_compile(driver, module, &options, &sim->built));
         FBL_TRY(fbl_driver_load(driver, &sim->built));
-        FBL_TRY(fbl_store_create(ctx, sim->built.plan, &sim->store));
+        FBL_TRY(fbl_driver_store(driver, &sim->built, &sim->store));
         FBL_TRY(fbl_driver_exec(driver, &sim->built, sim->store, &sim->exec));
-        upload_state(sim);
+        FBL_TRY(upload_state(sim));
     }
     return FBL_OK;
 }
@@ -91,8 +93,7 @@ static FblStatus set_list(FblSimulation *sim, const FblParamList *list, const Fb
 FblStatus fbl_simulation_weights(FblSimulation *sim, const FblTensorFile *file, const char *path, bool strict) {
     FBL_TRY(set_list(sim, &sim->module->params, file, path, strict));
     FBL_TRY(set_list(sim, &sim->module->states, file, path, strict));
-    upload_state(sim);
-    return FBL_OK;
+    return upload_state(sim);
 }
 
 static FblStatus add_scalar(FblBindings *bindings, FblName name, double value) {
@@ -264,6 +265,8 @@ FblStatus fbl_simulation_step(FblSimulation *sim, int64_t step, double *out_loss
     int train = fbl_exec_function(sim->exec, "train");
     fbl_exec_set_scalar(sim->exec, train, "step", (double)step);
     fbl_exec_call(sim->exec, train, sim->seed, (uint64_t)step, NULL);
+    FBL_TRY(fbl_exec_wait(sim->ctx, sim->exec));
+    FBL_TRY(fbl_store_pull(sim->ctx, sim->store, -1));
     const FblPlanTensor *loss = fbl_exec_output(sim->exec, train, "loss");
     *out_loss = loss ? (double)*(const float *)fbl_exec_address(sim->exec, loss) : 0;
     return FBL_OK;
@@ -276,8 +279,9 @@ FblStatus fbl_simulation_update(FblSimulation *sim, int64_t step) {
         if (optimizer >= 0) {
             fbl_exec_set_scalar(sim->exec, optimizer, "t", (double)(step + 1));
             fbl_exec_call(sim->exec, optimizer, sim->seed, (uint64_t)step, NULL);
+            FBL_TRY(fbl_exec_wait(sim->ctx, sim->exec));
         }
-        return FBL_OK;
+        return fbl_store_pull(sim->ctx, sim->store, -1);
     }
     for (size_t i = 0; module->optimizer && i < module->params.count; i++) {
         const FblParam *param = &module->params.items[i];

@@ -194,7 +194,7 @@ static FblStatus open_compiled(FblTraining *training, const char *path, const ch
 
 static FblStatus create_memory(FblTraining *training) {
     FBL_TRY(fbl_driver_load(&training->driver, &training->main.built));
-    FBL_TRY(fbl_store_create(training->ctx, training->main.built.plan, &training->store));
+    FBL_TRY(fbl_driver_store(&training->driver, &training->main.built, &training->store));
     FBL_TRY(fbl_driver_exec(&training->driver, &training->main.built, training->store, &training->main.exec));
     if (training->tail.module) {
         FBL_TRY(fbl_driver_load(&training->driver, &training->tail.built));
@@ -224,6 +224,9 @@ static FblStatus open_at(FblCli *cli, const char *path, const char *stage, int64
     training->class_extent = class_extent;
     training->name = stem_of(cli->ctx, path);
     FBL_TRY(init_driver(training));
+    if (needs & FBL_TRAINING_MEMORY) {
+        FBL_TRY(fbl_driver_device(&training->driver)); // said before minutes of compiling
+    }
     bool compiled = fblx_is(path) || (strlen(path) > 5 && strcmp(path + strlen(path) - 5, ".fblx") == 0);
     training->stage = compiled ? NULL : stage;
     FBL_TRY(compiled ? open_compiled(training, path, stage, needs) : open_source(training, path, needs));
@@ -231,6 +234,9 @@ static FblStatus open_at(FblCli *cli, const char *path, const char *stage, int64
     FblHash hash = fbl_hash(text, strlen(text));
     fbl_hash_hex(&hash, training->recipe_hash);
     training->recipe_text = fbl_training_recipe_text(training);
+    if (needs & FBL_TRAINING_CODE && !training->session.object) {
+        FBL_TRY(fbl_driver_session(&training->driver, &training->session));
+    }
     return needs & FBL_TRAINING_MEMORY ? create_memory(training) : FBL_OK;
 }
 
@@ -289,6 +295,7 @@ static void deinit_part(FblTrainingPart *part) {
 void fbl_training_deinit(FblTraining *training) {
     deinit_part(&training->main);
     deinit_part(&training->tail);
+    fbl_kernel_code_free(&training->session);
     fbl_store_destroy(training->store);
     fbl_dataset_deinit(&training->train);
     fbl_dataset_deinit(&training->test);
@@ -300,7 +307,8 @@ void fbl_training_deinit(FblTraining *training) {
 }
 
 FblTrainPrograms fbl_training_programs(FblTraining *training) {
-    return (FblTrainPrograms){training->main.module, training->main.exec, training->tail.module, training->tail.exec, training->store};
+    return (FblTrainPrograms){training->main.module, training->main.exec, training->tail.module, training->tail.exec, training->store,
+                              training->session.object ? &training->session : NULL};
 }
 
 void fbl_training_counts(const FblTraining *training, size_t *out_kernels, size_t *out_cached, double *out_milliseconds) {

@@ -25,6 +25,7 @@ typedef struct FblTraining {
     FblTrainingPart main;
     FblTrainingPart tail; // at the size of an epoch's last, smaller batch; module NULL when there is none
     FblStore *store;
+    FblKernelCode session; // on a GPU: the kernels around the train step
     FblRecipeData data;
     FblDataset train, test;
     FblSourceBundle sources;

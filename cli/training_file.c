@@ -17,7 +17,7 @@
 static char *meta_text(FblTraining *training) {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "version", fbl_build_id(training->ctx));
-    cJSON_AddStringToObject(root, "target", fbl_cpu_target_identity(training->driver.target));
+    cJSON_AddStringToObject(root, "target", fbl_driver_identity(&training->driver));
     cJSON_AddStringToObject(root, "name", training->name);
     if (training->stage) {
         cJSON_AddStringToObject(root, "stage", training->stage);
@@ -250,7 +250,7 @@ static bool same_target(FblTraining *training) {
     const FblxEntry *entry = fblx_find(&training->file, FBLX_META, 0);
     cJSON *root = cJSON_ParseWithLength(entry->data, entry->size);
     const cJSON *target = cJSON_GetObjectItemCaseSensitive(root, "target"), *version = cJSON_GetObjectItemCaseSensitive(root, "version");
-    bool same = cJSON_IsString(target) && strcmp(target->valuestring, fbl_cpu_target_identity(training->driver.target)) == 0 &&
+    bool same = cJSON_IsString(target) && strcmp(target->valuestring, fbl_driver_identity(&training->driver)) == 0 &&
                 cJSON_IsString(version) && strcmp(version->valuestring, fbl_build_id(training->ctx)) == 0;
     cJSON_Delete(root);
     return same;
@@ -286,7 +286,7 @@ FblStatus fbl_training_file_code(FblTraining *training, FblTrainingPart *part, u
     }
     if (index == 0) {
         fprintf(stderr, "%s was compiled for another processor or by another build; compiling it for this one (%s)\n", path,
-                fbl_cpu_target_identity(training->driver.target));
+                fbl_driver_identity(&training->driver));
     }
     FblLowerOptions options = fbl_driver_lower_options(&training->driver);
     options.with_train = part->module->train != NULL;
@@ -353,7 +353,7 @@ static FblStatus write_environment(FblTraining *training, const char *run_dir) {
     memset(&system, 0, sizeof system);
     uname(&system);
     const char *text = fbl_arena_printf(fbl_context_arena(training->ctx), "fblc %s\ntarget %s\nsystem %s %s %s\nhost %s\nthreads %d of %d cores\n", fbl_build_id(training->ctx),
-                                        fbl_cpu_target_identity(training->driver.target), system.sysname, system.release, system.machine, system.nodename,
+                                        fbl_driver_identity(&training->driver), system.sysname, system.release, system.machine, system.nodename,
                                         training->driver.threads, fbl_cpu_count());
     return write_text(training, run_dir, "environment.txt", text);
 }

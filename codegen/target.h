@@ -22,12 +22,21 @@ typedef void (*FblKernelFn)(const FblKernelArgs *args, int64_t begin, int64_t en
 
 #define FBL_KERNEL_MAX_PHASES 3
 
-// The compiled form of one kernel: a relocatable object that defines `symbol` (and symbol_1, symbol_2 for later phases).
+// How a GPU runs one phase of a kernel.
+typedef struct FblGpuPhase {
+    char symbol[112]; // the entry point in the kernel's image
+    uint32_t grid[3], block[3];
+    uint32_t shared_bytes; // dynamic shared memory
+} FblGpuPhase;
+
+// The compiled form of one kernel. For the CPU: a relocatable object that defines `symbol` (and symbol_1, symbol_2 for
+// later phases). For a GPU: an image with an entry point a phase, which `gpu` names; symbol, items and scratch are unused.
 typedef struct FblKernelCode {
-    uint8_t *object; // ELF; malloc'ed; NULL for library kernels done by a C function
+    uint8_t *object; // ELF or cubin; malloc'ed; NULL for library kernels done by a C function
     size_t object_size;
     char symbol[96];
     int32_t phases;
+    FblGpuPhase gpu[FBL_KERNEL_MAX_PHASES];
     int64_t items[FBL_KERNEL_MAX_PHASES]; // work items per phase
     int64_t scratch_bytes;   // per thread
     int64_t workspace_bytes; // shared by all threads of the launch, passed as one extra buffer at the end; 0: none

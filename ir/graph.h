@@ -165,6 +165,8 @@ int64_t fbl_type_elements(const FblType *type);
 // "f32[batch=64, class=10]", "class[batch]" style for labels: "i32<class=10>[batch=64]". Arena-allocated.
 const char *fbl_type_string(FblContext *ctx, const FblType *type);
 const char *fbl_dtype_name(FblDtype dtype);
+// Bytes of an element in memory.
+static inline int64_t fbl_dtype_bytes(FblDtype dtype) { return dtype == FBL_BOOL ? 1 : 4; }
 
 // Inference: the type of (op, attr) over the given input types. `given` as for fbl_graph_add. On a mistake adds a
 // diagnostic at `loc` with both axis lists and returns FBL_USER. The hook behind fbl_graph_add and the verifier.

@@ -159,7 +159,6 @@ void fbl_lower_chains(FblLower *lower);
 // memory.c: offsets of the arena, in place where possible. Returns its size and the largest live set.
 FblStatus fbl_lower_memory(FblLower *lower, int64_t *out_bytes, int64_t *out_bound);
 
-static inline int64_t fbl_dtype_bytes(FblDtype dtype) { return dtype == FBL_BOOL ? 1 : 4; }
 static inline int64_t fbl_align_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
 
 #endif

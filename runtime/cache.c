@@ -22,6 +22,7 @@ typedef struct EntryHead {
     int64_t phases;
     int64_t items[FBL_KERNEL_MAX_PHASES];
     int64_t scratch_bytes, workspace_bytes, image_groups, object_size;
+    FblGpuPhase gpu[FBL_KERNEL_MAX_PHASES];
 } EntryHead;
 
 enum { HEAD_AT = 8 + 32, OBJECT_AT = HEAD_AT + (int)sizeof(EntryHead) };
@@ -87,6 +88,7 @@ void fbl_kernel_code_pack(const FblKernelCode *code, uint8_t **out_bytes, size_t
     head.workspace_bytes = code->workspace_bytes;
     head.image_groups = code->image_groups;
     head.object_size = (int64_t)code->object_size;
+    memcpy(head.gpu, code->gpu, sizeof head.gpu);
     memcpy(bytes, MAGIC, 8);
     memcpy(bytes + HEAD_AT, &head, sizeof head);
     if (code->object_size) {
@@ -120,6 +122,10 @@ bool fbl_kernel_code_unpack(const uint8_t *bytes, size_t size, FblKernelCode *ou
     memcpy(out_code->symbol, head.symbol, sizeof head.symbol);
     out_code->symbol[sizeof out_code->symbol - 1] = 0;
     out_code->phases = (int32_t)head.phases;
+    memcpy(out_code->gpu, head.gpu, sizeof head.gpu);
+    for (int k = 0; k < FBL_KERNEL_MAX_PHASES; k++) {
+        out_code->gpu[k].symbol[sizeof out_code->gpu[k].symbol - 1] = 0;
+    }
     memcpy(out_code->items, head.items, sizeof head.items);
     out_code->scratch_bytes = head.scratch_bytes;
     out_code->workspace_bytes = head.workspace_bytes;

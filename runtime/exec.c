@@ -27,6 +27,8 @@ struct FblExec {
     int64_t bytes;
     Launch **launches; // per function
     FblSteps *steps;   // per function
+    FblDevice *device; // NULL: the CPU; else regions hold the host's copies of INPUTS and OUTPUTS
+    FblDeviceExec *remote;
 };
 
 static bool shared_region(int region) {
@@ -50,14 +52,20 @@ static FblStatus allocate(FblContext *ctx, int64_t bytes, const char *what, uint
     return FBL_OK;
 }
 
-FblStatus fbl_store_create(FblContext *ctx, const FblPlan *plan, FblStore **out_store) {
+FblStatus fbl_store_create(FblContext *ctx, const FblPlan *plan, FblStore **out_store) { return fbl_store_create_on(ctx, plan, NULL, out_store); }
+
+FblStatus fbl_store_create_on(FblContext *ctx, const FblPlan *plan, FblDevice *device, FblStore **out_store) {
     FblStore *store = calloc(1, sizeof *store);
     if (!store) {
         fbl_out_of_memory();
     }
+    store->device = device;
     for (int region = 0; region < FBL_REGION_COUNT; region++) {
         if (shared_region(region)) {
             FblStatus status = allocate(ctx, plan->region_bytes[region], "the model's state", &store->regions[region]);
+            if (status == FBL_OK && device) {
+                status = device->ops->allocate(ctx, device, plan->region_bytes[region], "the model's state", &store->remote[region]);
+            }
             if (status != FBL_OK) {
                 fbl_store_destroy(store);
                 return status;
@@ -73,9 +81,30 @@ void fbl_store_destroy(FblStore *store) {
     if (store) {
         for (int region = 0; region < FBL_REGION_COUNT; region++) {
             free(store->regions[region]);
+            if (store->device) {
+                store->device->ops->release(store->device, store->remote[region]);
+            }
         }
         free(store);
     }
+}
+
+FblStatus fbl_store_push(FblContext *ctx, FblStore *store, int region) {
+    for (int r = 0; store->device && r < FBL_REGION_COUNT; r++) {
+        if (shared_region(r) && (region < 0 || region == r)) {
+            FBL_TRY(store->device->ops->upload(ctx, store->device, store->remote[r], store->regions[r], store->bytes[r]));
+        }
+    }
+    return FBL_OK;
+}
+
+FblStatus fbl_store_pull(FblContext *ctx, FblStore *store, int region) {
+    for (int r = 0; store->device && r < FBL_REGION_COUNT; r++) {
+        if (shared_region(r) && (region < 0 || region == r)) {
+            FBL_TRY(store->device->ops->download(ctx, store->device, store->regions[r], store->remote[r], store->bytes[r]));
+        }
+    }
+    return FBL_OK;
 }
 
 static void resolve_launches(FblExec *exec) {
@@ -116,8 +145,9 @@ FblStatus fbl_exec_create(FblContext *ctx, const FblExecOptions *options, FblExe
     exec->codes = options->codes;
     exec->code = options->code;
     exec->pool = options->pool;
-    exec->threads = fbl_pool_threads(options->pool);
-    exec->scratch = calloc((size_t)exec->threads, sizeof *exec->scratch);
+    exec->device = options->store->device;
+    exec->threads = exec->device ? 0 : fbl_pool_threads(options->pool);
+    exec->scratch = calloc((size_t)exec->threads + 1, sizeof *exec->scratch);
     if (!exec->scratch) {
         fbl_out_of_memory();
     }
@@ -129,24 +159,28 @@ FblStatus fbl_exec_create(FblContext *ctx, const FblExecOptions *options, FblExe
                 fbl_error(ctx, "E0612", FBL_NO_LOC, "two plans of one program disagree about the size of its state");
                 status = FBL_INTERNAL;
             }
-        } else {
+        } else if (!exec->device || region != FBL_REGION_ARENA) {
             status = allocate(ctx, options->plan->region_bytes[region], "the step", &exec->regions[region]);
             exec->bytes += options->plan->region_bytes[region];
         }
     }
+    if (status == FBL_OK && exec->device) {
+        FblDeviceExecOptions remote = {exec->plan, exec->codes, options->store->remote};
+        status = exec->device->ops->exec_create(ctx, exec->device, &remote, &exec->remote);
+    }
     int64_t workspace = 0, scratch = 0;
-    for (size_t k = 0; k < exec->plan->kernel_count; k++) {
+    for (size_t k = 0; !exec->device && k < exec->plan->kernel_count; k++) {
         scratch = exec->codes[k].scratch_bytes > scratch ? exec->codes[k].scratch_bytes : scratch;
     }
     exec->steps = calloc(exec->plan->function_count + 1, sizeof *exec->steps);
     if (!exec->steps) {
         fbl_out_of_memory();
     }
-    for (size_t f = 0; f < exec->plan->function_count; f++) {
+    for (size_t f = 0; !exec->device && f < exec->plan->function_count; f++) {
         fbl_steps_build(exec->plan, &exec->plan->functions[f], exec->codes, exec->code, exec->threads, &exec->steps[f]);
         workspace = exec->steps[f].workspace_bytes > workspace ? exec->steps[f].workspace_bytes : workspace;
     }
-    if (status == FBL_OK) {
+    if (status == FBL_OK && !exec->device) {
         status = allocate(ctx, workspace, "the kernels' workspace", &exec->workspace);
         exec->bytes += workspace;
     }
@@ -158,7 +192,9 @@ FblStatus fbl_exec_create(FblContext *ctx, const FblExecOptions *options, FblExe
         fbl_exec_destroy(exec);
         return status;
     }
-    resolve_launches(exec);
+    if (!exec->device) {
+        resolve_launches(exec);
+    }
     *out_exec = exec;
     return FBL_OK;
 }
@@ -166,6 +202,9 @@ FblStatus fbl_exec_create(FblContext *ctx, const FblExecOptions *options, FblExe
 void fbl_exec_destroy(FblExec *exec) {
     if (!exec) {
         return;
+    }
+    if (exec->remote) {
+        exec->device->ops->exec_destroy(exec->remote);
     }
     for (int region = 0; region < FBL_REGION_COUNT; region++) {
         if (!shared_region(region)) {
@@ -225,6 +264,17 @@ const FblPlanTensor *fbl_exec_output(const FblExec *exec, int function, const ch
     return find_tensor(f->outputs, f->output_count, name);
 }
 
+static void send(const FblExec *exec, const FblPlanTensor *tensor, int64_t offset, int64_t bytes) {
+    if (exec->remote && tensor->region == FBL_REGION_INPUTS) {
+        exec->device->ops->exec_write(exec->remote, tensor->offset + offset, exec->regions[tensor->region] + tensor->offset + offset, bytes);
+    }
+}
+
+void fbl_exec_write(const FblExec *exec, const FblPlanTensor *tensor, int64_t offset, const void *data, int64_t bytes) {
+    memcpy((uint8_t *)fbl_exec_address(exec, tensor) + offset, data, (size_t)bytes);
+    send(exec, tensor, offset, bytes);
+}
+
 void fbl_exec_set_tensor(const FblExec *exec, const FblPlanTensor *tensor, const double *values) {
     int64_t count = fbl_type_elements(&tensor->type);
     void *at = fbl_exec_address(exec, tensor);
@@ -235,6 +285,7 @@ void fbl_exec_set_tensor(const FblExec *exec, const FblPlanTensor *tensor, const
         case FBL_BOOL: ((uint8_t *)at)[i] = values[i] != 0; break;
         }
     }
+    send(exec, tensor, 0, count * fbl_dtype_bytes(tensor->type.dtype));
 }
 
 void fbl_exec_set_scalar(const FblExec *exec, int function, const char *name, double value) {
@@ -301,6 +352,10 @@ static void run_job(void *arg, int64_t begin, int64_t end, int thread) {
 }
 
 void fbl_exec_call(FblExec *exec, int function, uint64_t seed, uint64_t step, int64_t *nanoseconds) {
+    if (exec->remote) {
+        exec->device->ops->exec_call(exec->remote, function, seed, step, nanoseconds);
+        return;
+    }
     const FblSteps *steps = &exec->steps[function];
     size_t launches = exec->plan->functions[function].launch_count;
     Job job = {exec, NULL, exec->launches[function], seed, step, nanoseconds};
@@ -321,4 +376,15 @@ void fbl_exec_call(FblExec *exec, int function, uint64_t seed, uint64_t step, in
     }
 }
 
-int64_t fbl_exec_bytes(const FblExec *exec) { return exec->bytes; }
+FblStatus fbl_exec_wait(FblContext *ctx, FblExec *exec) {
+    if (!exec->remote) {
+        return FBL_OK;
+    }
+    FBL_TRY(exec->device->ops->exec_wait(ctx, exec->remote));
+    FblDevicePtr outputs = exec->device->ops->exec_region(exec->remote, FBL_REGION_OUTPUTS);
+    return exec->device->ops->download(ctx, exec->device, exec->regions[FBL_REGION_OUTPUTS], outputs, exec->plan->region_bytes[FBL_REGION_OUTPUTS]);
+}
+
+FblDeviceExec *fbl_exec_remote(const FblExec *exec) { return exec->remote; }
+
+int64_t fbl_exec_bytes(const FblExec *exec) { return exec->bytes + (exec->remote ? exec->device->ops->exec_bytes(exec->remote) : 0); }

@@ -9,6 +9,7 @@
 #include "base/diag.h"
 #include "base/io.h"
 #include "runtime/torch_file.h"
+#include "runtime/trainer_device.h"
 
 #define PROGRESS_NAME "run.progress" // sums of an unfinished epoch in a checkpoint
 #define SAVE_SECONDS 600.0
@@ -20,6 +21,7 @@ typedef struct Trainer {
     const FblModule *module;
     FblStore *store;
     FblLoader *loader;
+    FblTrainDevice *device; // NULL: steps are done one by one
     FblRunLog *log;
     FblMetrics metrics;
     double *class_count, *feature_norm;
@@ -147,6 +149,7 @@ static FblStatus not_finite(Trainer *t, const char *what, double value, const Fb
     FblDiag *diag = fbl_diag(t->ctx, FBL_ERROR, "E0716", module->recipe.loc, "%s not finite (%g) in epoch %" PRId64 ", step %" PRId64, what, value,
                              t->info.first_epoch + t->info.epoch, t->info.epoch_step);
     fbl_diag_hint(t->ctx, diag, "the last checkpoint is kept; a lower rate or a longer warm-up often helps");
+    FBL_TRY(fbl_store_pull(t->ctx, t->store, FBL_REGION_PARAMS));
     fbl_trainer_blame(t->ctx, module, exec, t->states_before, t->seed, (uint64_t)t->info.step);
     return FBL_USER;
 }
@@ -180,8 +183,11 @@ static FblStatus train_step(Trainer *t, const FblBatch *batch) {
     fbl_trainer_set_labels(exec, train, "label2", batch->labels2, batch->size);
     fbl_exec_set_scalar(exec, train, "mix", (double)batch->lambda);
     fbl_exec_set_scalar(exec, train, "step", (double)step);
+    FBL_TRY(fbl_store_pull(t->ctx, t->store, FBL_REGION_STATES));
     memcpy(t->states_before, t->store->regions[FBL_REGION_STATES], (size_t)t->store->bytes[FBL_REGION_STATES]);
     fbl_exec_call(exec, train, seed, step, NULL);
+    FBL_TRY(fbl_exec_wait(t->ctx, exec));
+    FBL_TRY(fbl_store_pull(t->ctx, t->store, FBL_REGION_GRADS));
     double loss = (double)*(const float *)fbl_exec_address(exec, fbl_exec_output(exec, train, "loss"));
     if (!isfinite(loss)) {
         return not_finite(t, "the loss is", loss, exec, module);
@@ -267,10 +273,76 @@ static bool should_save(const Trainer *t) {
     return every > 0 ? t->info.step % every == 0 : clock_seconds() - t->last_save > SAVE_SECONDS;
 }
 
+// Steps of the epoch that may be asked for: none beyond a place where the run stops or is saved.
+static int64_t last_step(const Trainer *t) {
+    int64_t room = t->steps - t->info.epoch_step, every = t->options->save_steps;
+    if (t->options->max_steps > 0 && t->options->max_steps - t->info.step < room) {
+        room = t->options->max_steps - t->info.step;
+    }
+    if (every > 0 && every - t->info.step % every < room) {
+        room = every - t->info.step % every;
+    }
+    return t->info.epoch_step + room;
+}
+
+// The numbers of a step that a device has done.
+static FblStatus account(Trainer *t, const FblTrainStep *step) {
+    if (!step->finite) {
+        FblDiag *diag = fbl_diag(t->ctx, FBL_ERROR, "E0716", t->module->recipe.loc, "the loss or a gradient is not finite (loss %g) in epoch %" PRId64 ", step %" PRId64,
+                                 isnan(step->loss) ? NAN : step->loss, t->info.first_epoch + t->info.epoch, step->step);
+        fbl_diag_hint(t->ctx, diag, "the last checkpoint is kept; with --check-finite the first value that is not finite is found; a lower rate or a longer warm-up often helps");
+        return FBL_USER;
+    }
+    t->sums[0] += step->loss * (double)step->images;
+    t->sums[1] += (double)step->right;
+    t->sums[2] += (double)step->images;
+    fbl_runlog_step(t->log, t->info.epoch, step->step, t->steps, t->info.step, step->loss, t->sums[0] / t->sums[2], t->sums[1] / t->sums[2], (int64_t)t->sums[2]);
+    t->info.step++;
+    t->info.epoch_step++;
+    return FBL_OK;
+}
+
+// The steps of an epoch on a device. *out_stop: the run ends here, saved.
+static FblStatus device_epoch(Trainer *t, bool *out_stop) {
+    FblTrainDevice *device = t->device;
+    FBL_TRY(fbl_train_device_begin(t->ctx, device, t->info.epoch, t->info.epoch_step, t->info.step));
+    int64_t last = last_step(t);
+    while (t->info.epoch_step < t->steps) {
+        // Before a save nothing is asked for, so that the weights are those of the step that is saved.
+        bool hold = (t->options->interrupted && *t->options->interrupted) || (t->options->save_steps <= 0 && clock_seconds() - t->last_save > SAVE_SECONDS);
+        int64_t under_way = fbl_train_device_under_way(device);
+        if (under_way < FBL_STEPS_AHEAD && t->info.epoch_step + under_way < last && !(hold && under_way > 0)) {
+            FBL_TRY(fbl_train_device_ask(t->ctx, device, t->loader));
+            continue;
+        }
+        FblTrainStep step;
+        FBL_TRY(fbl_train_device_read(t->ctx, device, &step));
+        FBL_TRY(account(t, &step));
+        if (fbl_train_device_under_way(device) == 0 && t->info.epoch_step < t->steps) {
+            *out_stop = should_stop(t);
+            if (*out_stop || should_save(t)) {
+                FBL_TRY(save(t, FBL_CHECKPOINT_LAST));
+            }
+            if (*out_stop) {
+                return FBL_OK;
+            }
+            last = last_step(t);
+        }
+    }
+    return FBL_OK;
+}
+
 static FblStatus run_epochs(Trainer *t) {
     while (t->info.epoch < t->module->recipe.epochs && !should_stop(t)) {
         double started = clock_seconds();
         FBL_TRY(begin_epoch(t));
+        bool stop = false;
+        if (t->device) {
+            FBL_TRY(device_epoch(t, &stop));
+        }
+        if (stop) {
+            return FBL_OK;
+        }
         while (t->info.epoch_step < t->steps) {
             const FblBatch *batch;
             FBL_TRY(fbl_loader_next(t->ctx, t->loader, &batch));
@@ -336,7 +408,9 @@ static FblStatus open_logs(Trainer *t) {
     FblLoaderOptions loading = {.data = options->train, .transform = options->transform, .sampler = options->sampler, .batch = t->batch,
                                 .seed = t->seed, .first_epoch = t->info.epoch, .first_step = t->info.epoch_step,
                                 .epochs = t->module->recipe.epochs, .workers = options->workers, .mixup_alpha = options->mixup_alpha};
-    return t->info.epoch < t->module->recipe.epochs ? fbl_loader_create(t->ctx, &loading, &t->loader) : FBL_OK;
+    FBL_TRY(fbl_train_device_open(t->ctx, options, t->seed, t->batch, t->steps, &t->device));
+    bool needed = t->info.epoch < t->module->recipe.epochs && !(t->device && fbl_train_device_holds_images(t->device));
+    return needed ? fbl_loader_create(t->ctx, &loading, &t->loader) : FBL_OK;
 }
 
 FblStatus fbl_train(FblContext *ctx, const FblTrainOptions *options, FblTrainResult *out_result) {
@@ -354,6 +428,7 @@ FblStatus fbl_train(FblContext *ctx, const FblTrainOptions *options, FblTrainRes
     status = status == FBL_OK ? open_logs(&t) : status;
     t.last_save = clock_seconds();
     status = status == FBL_OK ? run_epochs(&t) : status;
+    fbl_train_device_close(t.device);
     if (t.loader) {
         fbl_loader_destroy(t.loader);
     }

@@ -21,6 +21,7 @@ typedef struct FblTrainPrograms {
     const FblModule *tail_module;
     FblExec *tail; // function train at the size of an epoch's last, smaller batch; NULL when all are full
     FblStore *store;
+    const FblKernelCode *session_code; // on a GPU: its kernels around the step; NULL on the CPU
 } FblTrainPrograms;
 
 typedef struct FblTrainOptions {
@@ -40,6 +41,7 @@ typedef struct FblTrainOptions {
     int64_t save_steps; // a checkpoint every so many steps besides those of the epochs; 0: every ten minutes
     int workers;        // loader threads
     bool json, log_steps, quiet;
+    bool check_finite; // on a GPU: step by step, so that a value that is not finite can be traced to its node
     const volatile sig_atomic_t *interrupted; // set by a signal: the step is finished, a checkpoint written
 } FblTrainOptions;
 

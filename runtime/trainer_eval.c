@@ -57,6 +57,7 @@ static FblStatus run_batches(FblContext *ctx, const FblEvalOptions *options, Fbl
             fbl_trainer_set_images(exec, function, i, batch->images, 1);
         }
         fbl_exec_call(exec, function, options->programs.module->recipe.seed, 0, NULL);
+        FBL_TRY(fbl_exec_wait(ctx, exec));
         fbl_trainer_scores(exec, score, options->classes, scores);
         fbl_metrics_add(metrics, scores, batch->labels, batch->size);
         if (options->feature_norm) {

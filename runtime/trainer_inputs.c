@@ -56,14 +56,14 @@ void fbl_trainer_set_images(const FblExec *exec, int function, int64_t at, const
     const FblPlanTensor *input = fbl_exec_input(exec, function, "image");
     if (input) {
         int64_t one = fbl_type_elements(&input->type) / input->type.axes[0].extent;
-        memcpy((float *)fbl_exec_address(exec, input) + at * one, images, (size_t)(count * one) * sizeof(float));
+        fbl_exec_write(exec, input, at * one * (int64_t)sizeof(float), images, count * one * (int64_t)sizeof(float));
     }
 }
 
 void fbl_trainer_set_labels(const FblExec *exec, int function, const char *name, const int32_t *labels, int64_t count) {
     const FblPlanTensor *input = fbl_exec_input(exec, function, name);
     if (input) {
-        memcpy(fbl_exec_address(exec, input), labels, (size_t)count * sizeof(int32_t));
+        fbl_exec_write(exec, input, 0, labels, count * (int64_t)sizeof(int32_t));
     }
 }
 

@@ -31,7 +31,7 @@ FblStatus fbl_train_init_weights(FblContext *ctx, const FblTrainPrograms *progra
             free(values);
         }
     }
-    return FBL_OK;
+    return fbl_store_push(ctx, programs->store, -1);
 }
 
 static const char *shape_string(FblContext *ctx, int rank, const int64_t *shape) {
@@ -105,7 +105,7 @@ FblStatus fbl_train_load_weights(FblContext *ctx, const FblTrainPrograms *progra
     if (report) {
         fbl_weights_table(report, path, rows, total, file);
     }
-    return status;
+    return status == FBL_OK ? fbl_store_push(ctx, programs->store, -1) : status;
 }
 
 // The name of slot `slot` of a parameter in a checkpoint.
@@ -135,6 +135,7 @@ static void describe(FblFileTensor *out, const char *name, const FblType *type, 
 FblStatus fbl_train_tensors(FblContext *ctx, const FblTrainPrograms *programs, bool with_slots, FblFileTensor **out_tensors, size_t *out_count) {
     const FblPlan *plan = fbl_exec_plan(programs->main);
     const FblModule *module = programs->module;
+    FBL_TRY(fbl_store_pull(ctx, programs->store, -1));
     size_t most = plan->state_count + plan->param_count * (size_t)(1 + (with_slots ? module->slot_count : 0)) + 2, n = 0;
     FblFileTensor *tensors = calloc(most, sizeof *tensors);
     if (!tensors) {
@@ -183,5 +184,5 @@ FblStatus fbl_train_load_checkpoint(FblContext *ctx, const FblTrainPrograms *pro
         const FblPlanTensor *tensor = &plan->states[i];
         FBL_TRY(load_one(ctx, file, path, tensor->name, &tensor->type, fbl_exec_address(programs->main, tensor)));
     }
-    return FBL_OK;
+    return fbl_store_push(ctx, programs->store, -1);
 }

@@ -9,8 +9,9 @@
 #include "runtime/data/pixels.h"
 #include "runtime/data/policy.h"
 
-// Words of randomness set aside for each image: more than all operations of a transform draw.
-#define WORDS_PER_IMAGE 256
+_Static_assert((int)FBL_AUGMENT_RANDOM_CROP == FBL_WINDOW_RANDOM_CROP && (int)FBL_AUGMENT_RANDOM_FLIP == FBL_WINDOW_RANDOM_FLIP &&
+                   (int)FBL_AUGMENT_CENTER_CROP == FBL_WINDOW_CENTER_CROP,
+               "kinds of augmentation and of windows");
 
 FblTransform fbl_transform_for_test(const FblTransform *train, const FblDataset *test) {
     FblTransform out = {0};
@@ -121,49 +122,18 @@ void fbl_norm_table_make(const FblTransform *transform, FblNormTable *out) {
     }
 }
 
-// A window of a source image: output (y, x) is source (top + y, left + x), or black outside; mirrored when `flip`.
-typedef struct Window {
-    int32_t top, left, height, width;
-    bool flip;
-} Window;
-
 static int32_t below(FblRandom *random, int32_t bound) {
     return (int32_t)fbl_random_below(random, (uint32_t)bound);
 }
 
-// int(round(x / 2)) of Python: halves go to the even number.
-static int32_t half_even(int32_t x) {
-    int32_t low = x / 2;
-    return x % 2 != 0 && low % 2 != 0 ? low + 1 : low;
-}
-
 // Moves the window as a crop or flip says; false for the kinds that need resampling.
-static bool move_window(const FblAugment *op, FblRandom *random, Window *w) {
-    int32_t dy;
-    int32_t dx;
-    if (op->kind == FBL_AUGMENT_RANDOM_FLIP) {
-        w->flip ^= fbl_random_next(random) >> 31 != 0;
-        return true;
-    }
-    if (op->kind == FBL_AUGMENT_RANDOM_CROP) {
-        dy = below(random, w->height + 2 * op->pad - op->size + 1) - op->pad;
-        dx = below(random, w->width + 2 * op->pad - op->size + 1) - op->pad;
-    } else if (op->kind == FBL_AUGMENT_CENTER_CROP) {
-        dy = half_even(w->height - op->size);
-        dx = half_even(w->width - op->size);
-    } else {
-        return false;
-    }
-    w->top += dy;
-    w->left += w->flip ? w->width - op->size - dx : dx;
-    w->height = op->size;
-    w->width = op->size;
-    return true;
+static bool move_window(const FblAugment *op, FblRandom *random, FblWindow *w) {
+    return fbl_window_move((int)op->kind, op->size, op->pad, random, w) != 0;
 }
 
 // Source pixels `step` bytes apart in a row and rows `pitch` bytes apart, one channel.
 static void normalise_plane(const uint8_t *source, size_t step, size_t pitch, int32_t source_height,
-                            int32_t source_width, const Window *w, const float table[256], float *out) {
+                            int32_t source_width, const FblWindow *w, const float table[256], float *out) {
     int32_t first = w->left < 0 ? -w->left : 0; // columns first .. last - 1 of the unmirrored window are in the source
     int32_t last = w->left + w->width > source_width ? source_width - w->left : w->width;
     for (int32_t y = 0; y < w->height; y++, out += w->width) {
@@ -180,7 +150,7 @@ static void normalise_plane(const uint8_t *source, size_t step, size_t pitch, in
 }
 
 // The window cut out of an interleaved image, black outside.
-static FblStatus cut(FblImage *image, const Window *w) {
+static FblStatus cut(FblImage *image, const FblWindow *w) {
     FblImage out = {.width = w->width, .height = w->height};
     out.pixels = calloc((size_t)w->width * (size_t)w->height, 3);
     if (out.pixels == NULL) {
@@ -203,7 +173,7 @@ static FblStatus cut(FblImage *image, const Window *w) {
 }
 
 // The rectangle of torchvision's RandomResizedCrop: ten tries, then the largest middle part of an allowed shape.
-static Window random_rectangle(int32_t full_width, int32_t full_height, FblRandom *random) {
+static FblWindow random_rectangle(int32_t full_width, int32_t full_height, FblRandom *random) {
     const double low_ratio = 3.0 / 4.0;
     const double high_ratio = 4.0 / 3.0;
     double area = (double)full_width * full_height;
@@ -217,7 +187,7 @@ static Window random_rectangle(int32_t full_width, int32_t full_height, FblRando
             int32_t h = (int32_t)height;
             int32_t top = below(random, full_height - h + 1);
             int32_t left = below(random, full_width - w + 1);
-            return (Window){top, left, h, w, false};
+            return (FblWindow){top, left, h, w, false};
         }
     }
     int32_t width = full_width;
@@ -228,7 +198,7 @@ static Window random_rectangle(int32_t full_width, int32_t full_height, FblRando
     } else if (ratio > high_ratio) {
         width = (int32_t)fmin(rint(height * high_ratio), width);
     }
-    return (Window){(full_height - height) / 2, (full_width - width) / 2, height, width, false};
+    return (FblWindow){(full_height - height) / 2, (full_width - width) / 2, height, width, false};
 }
 
 // Brightness, contrast, saturation and hue in an order of their own for each image, as torchvision's ColorJitter.
@@ -271,7 +241,7 @@ static void cut_out(const FblAugment *op, FblRandom *random, FblImage *image) {
     }
 }
 
-static FblStatus resize_to(FblImage *image, const Window *w, int32_t width, int32_t height) {
+static FblStatus resize_to(FblImage *image, const FblWindow *w, int32_t width, int32_t height) {
     FblImage out;
     FBL_TRY(fbl_image_resize(image, w->left, w->top, w->width, w->height, width, height, &out));
     fbl_image_deinit(image);
@@ -280,19 +250,19 @@ static FblStatus resize_to(FblImage *image, const Window *w, int32_t width, int3
 }
 
 // Where a resampling operation takes its pixels from and the size it brings them to; it depends on the size alone.
-static bool plan_resample(const FblAugment *op, FblRandom *random, int32_t width, int32_t height, Window *out_from,
+static bool plan_resample(const FblAugment *op, FblRandom *random, int32_t width, int32_t height, FblWindow *out_from,
                           int32_t *out_width, int32_t *out_height) {
     *out_width = *out_height = op->size;
     if (op->kind == FBL_AUGMENT_RANDOM_RESIZED_CROP) {
         *out_from = random_rectangle(width, height, random);
         return true;
     }
-    *out_from = (Window){0, 0, height, width, false};
+    *out_from = (FblWindow){0, 0, height, width, false};
     return fbl_image_shorter_size(width, height, op->size, out_width, out_height);
 }
 
 static FblStatus apply_op(const FblAugment *op, FblRandom *random, FblImage *image) {
-    Window w = {0, 0, image->height, image->width, false};
+    FblWindow w = {0, 0, image->height, image->width, false};
     int32_t width, height;
     switch (op->kind) {
     case FBL_AUGMENT_RANDOM_CROP:
@@ -320,7 +290,7 @@ static FblStatus apply_op(const FblAugment *op, FblRandom *random, FblImage *ima
 // In-memory images, when the window never reaches outside of an earlier one: no pixel is copied twice.
 static bool apply_window(const FblTransform *transform, const FblNormTable *table, const FblDataset *data,
                          int64_t index, FblRandom random, float *out) {
-    Window w = {0, 0, data->height, data->width, false};
+    FblWindow w = {0, 0, data->height, data->width, false};
     int crops = 0;
     for (int i = 0; i < transform->count; i++) {
         crops += transform->ops[i].kind != FBL_AUGMENT_RANDOM_FLIP;
@@ -356,7 +326,7 @@ static FblStatus unpack(const FblDataset *data, int64_t index, FblImage *out) {
 static FblStatus decode_first(const FblAugment *op, FblRandom *random, const uint8_t *bytes, size_t size, FblImage *out,
                               FblImageError *error) {
     int32_t width, height, to_width, to_height;
-    Window from;
+    FblWindow from;
     FBL_TRY(fbl_image_size(bytes, size, &width, &height, error));
     if (!plan_resample(op, random, width, height, &from, &to_width, &to_height)) {
         return FBL_NOMEM;
@@ -396,7 +366,7 @@ static FblStatus read_packed(const FblTransform *transform, FblRandom *random, c
         return FBL_USER;
     }
     if (resamples_first(transform)) {
-        Window from;
+        FblWindow from;
         int32_t width, height;
         return plan_resample(&transform->ops[0], random, packed.width, packed.height, &from, &width, &height)
                    ? fbl_image_resize(&packed, from.left, from.top, from.width, from.height, width, height, out)
@@ -427,7 +397,7 @@ FblStatus fbl_transform_apply(const FblTransform *transform, const FblNormTable 
                               int32_t width, float *out, FblImageError *error) {
     FblRandom random = {.seed = seed,
                         .step = (uint64_t)epoch,
-                        .next = (uint64_t)position * WORDS_PER_IMAGE,
+                        .next = (uint64_t)position * FBL_WORDS_PER_IMAGE,
                         .stream = FBL_STREAM_AUGMENT};
     error->text[0] = 0;
     if (data->pixels != NULL && apply_window(transform, table, data, index, random, out)) {
@@ -445,7 +415,7 @@ FblStatus fbl_transform_apply(const FblTransform *transform, const FblNormTable 
         status = FBL_USER;
     }
     if (status == FBL_OK) {
-        Window all = {0, 0, height, width, false};
+        FblWindow all = {0, 0, height, width, false};
         for (int c = 0; c < 3; c++) {
             normalise_plane(image.pixels + c, 3, (size_t)width * 3, height, width, &all, table->value[c],
                             out + (size_t)c * (size_t)height * (size_t)width);

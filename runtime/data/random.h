@@ -24,17 +24,8 @@ static inline uint32_t fbl_random_next(FblRandom *random) {
     return fbl_random_u32(random->seed, random->stream, random->step, random->next++);
 }
 
-// Uniform in [0, bound), without bias: the part of the range that would favour low values is drawn again.
-static inline uint32_t fbl_random_below(FblRandom *random, uint32_t bound) {
-    uint64_t product = (uint64_t)fbl_random_next(random) * bound;
-    if ((uint32_t)product < bound) {
-        uint32_t threshold = (uint32_t)(-bound) % bound;
-        while ((uint32_t)product < threshold) {
-            product = (uint64_t)fbl_random_next(random) * bound;
-        }
-    }
-    return (uint32_t)(product >> 32);
-}
+#define FBL_WINDOW_FN static inline
+#include "runtime/data/window.inc" // fbl_random_below
 
 // Uniform in (0, 1) with 53 bits.
 static inline double fbl_random_unit(FblRandom *random) {

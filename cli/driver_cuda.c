@@ -1,0 +1,160 @@
+#include "cli/driver_cuda.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "codegen/cuda/nvrtc.h"
+#include "runtime/cuda/session_source.h"
+
+static const char *const precisions[] = {[FBL_CUDA_F32] = "f32", [FBL_CUDA_TF32] = "tf32", [FBL_CUDA_BF16] = "bf16", [FBL_CUDA_F16] = "f16"};
+enum { PRECISIONS = sizeof precisions / sizeof precisions[0] };
+
+// "cuda" gives 0, "cuda:sm_90" 90; -1 for anything else.
+static int read_arch(const char *target) {
+    if (strcmp(target, "cuda") == 0) {
+        return 0;
+    }
+    char *end;
+    if (strncmp(target, "cuda:sm_", 8) != 0 || target[8] < '1' || target[8] > '9') {
+        return -1;
+    }
+    long arch = strtol(target + 8, &end, 10);
+    return *end == 0 && arch >= 10 && arch < 1000 ? (int)arch : -1;
+}
+
+FblStatus fbl_driver_cuda_create(FblContext *ctx, const char *target, const char *precision, FblDriverCuda **out_cuda) {
+    *out_cuda = NULL;
+    if (strcmp(target, "cpu") == 0) {
+        return FBL_OK;
+    }
+    int arch = read_arch(target);
+    if (arch < 0) {
+        return fbl_error(ctx, "E0649", FBL_NO_LOC, "--target takes cpu, cuda or cuda:sm_90, not `%s`", target);
+    }
+    if (arch > 0 && arch < FBL_CUDA_OLDEST_ARCH) {
+        fbl_error(ctx, "E0649", FBL_NO_LOC, "code can be generated for sm_%d and newer, not for sm_%d", FBL_CUDA_OLDEST_ARCH, arch);
+        return FBL_UNSUPPORTED;
+    }
+    int wanted = 0;
+    while (wanted < PRECISIONS && strcmp(precisions[wanted], precision) != 0) {
+        wanted++;
+    }
+    if (wanted == PRECISIONS) {
+        return fbl_error(ctx, "E0649", FBL_NO_LOC, "--precision takes f32, tf32, bf16 or f16, not `%s`", precision);
+    }
+    FblDriverCuda *cuda = calloc(1, sizeof *cuda);
+    if (!cuda) {
+        fbl_out_of_memory();
+    }
+    cuda->options = (FblCudaOptions){.arch = arch, .precision = (FblCudaPrecision)wanted};
+    if (arch == 0) {
+        FblStatus status = fbl_cuda_open(ctx, 0, &cuda->device);
+        if (status != FBL_OK) {
+            free(cuda);
+            return status;
+        }
+        cuda->options.arch = cuda->device->arch;
+    }
+    snprintf(cuda->identity, sizeof cuda->identity, "cuda sm_%d %s", cuda->options.arch, precision);
+    *out_cuda = cuda;
+    return FBL_OK;
+}
+
+void fbl_driver_cuda_destroy(FblDriverCuda *cuda) {
+    if (cuda) {
+        fbl_cuda_close(cuda->device);
+        free(cuda);
+    }
+}
+
+FblStatus fbl_driver_cuda_device(FblContext *ctx, FblDriverCuda *cuda, FblDevice **out_device) {
+    if (!cuda->device) {
+        FBL_TRY(fbl_cuda_open(ctx, cuda->options.arch, &cuda->device));
+    }
+    *out_device = &cuda->device->base;
+    return FBL_OK;
+}
+
+FblStatus fbl_driver_cuda_check(FblContext *ctx) {
+    char error[1024];
+    int32_t version;
+    if (fbl_nvrtc_available(&version, error, sizeof error)) {
+        return FBL_OK;
+    }
+    FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0648", FBL_NO_LOC, "no CUDA compiler (NVRTC): %s", error);
+    fbl_diag_hint(ctx, diag, "it is part of the CUDA toolkit; FBL_NVRTC=/path/to/libnvrtc.so names it; a file of `fblc compile --target cuda:sm_90` runs without");
+    return FBL_UNSUPPORTED;
+}
+
+// preamble + text, malloc'ed.
+static char *unit_text(const char *text) {
+    size_t size = strlen(fbl_cuda_preamble()) + strlen(text) + 2;
+    char *unit = malloc(size);
+    if (!unit) {
+        fbl_out_of_memory();
+    }
+    snprintf(unit, size, "%s\n%s", fbl_cuda_preamble(), text);
+    return unit;
+}
+
+FblStatus fbl_driver_cuda_compile(const FblDriverCuda *cuda, const FblKernel *kernel, FblKernelCode *out_code, char *error, size_t error_size) {
+    FblCudaSource source;
+    memset(out_code, 0, sizeof *out_code);
+    FBL_TRY(fbl_cuda_emit(kernel, &cuda->options, &source, error, error_size));
+    char *unit = unit_text(source.text);
+    void *image;
+    size_t size;
+    FblStatus status = fbl_nvrtc_compile(unit, cuda->options.arch, false, false, &image, &size, NULL, error, error_size);
+    if (status == FBL_OK) {
+        out_code->object = image;
+        out_code->object_size = size;
+        out_code->phases = source.phases;
+        out_code->workspace_bytes = source.workspace_bytes;
+        for (int32_t p = 0; p < source.phases; p++) {
+            const FblCudaPhase *from = &source.phase[p];
+            FblGpuPhase *to = &out_code->gpu[p];
+            snprintf(to->symbol, sizeof to->symbol, "%s", from->symbol);
+            memcpy(to->grid, from->grid, sizeof to->grid);
+            memcpy(to->block, from->block, sizeof to->block);
+            to->shared_bytes = from->shared_bytes;
+        }
+    }
+    free(unit);
+    fbl_cuda_source_free(&source);
+    return status;
+}
+
+FblStatus fbl_driver_cuda_session(const FblDriverCuda *cuda, FblKernelCode *out_code, char *error, size_t error_size) {
+    char *unit = unit_text(fbl_session_source());
+    void *image;
+    size_t size;
+    memset(out_code, 0, sizeof *out_code);
+    FblStatus status = fbl_nvrtc_compile(unit, cuda->options.arch, false, false, &image, &size, NULL, error, error_size);
+    if (status == FBL_OK) {
+        *out_code = (FblKernelCode){.object = image, .object_size = size, .phases = 1};
+    }
+    free(unit);
+    return status;
+}
+
+FblStatus fbl_driver_cuda_emit(const FblDriverCuda *cuda, const FblKernel *kernel, char form, char **out_text, size_t *out_size, char *error, size_t error_size) {
+    FblCudaSource source;
+    FBL_TRY(fbl_cuda_emit(kernel, &cuda->options, &source, error, error_size));
+    FblStatus status = FBL_OK;
+    if (form == 'c') {
+        *out_text = source.text;
+        *out_size = strlen(source.text);
+        source.text = NULL;
+    } else {
+        char *unit = unit_text(source.text);
+        void *image = NULL;
+        status = fbl_nvrtc_compile(unit, cuda->options.arch, false, form == 'p', &image, out_size, NULL, error, error_size);
+        *out_text = image;
+        *out_size -= status == FBL_OK && form == 'p' ? 1 : 0;
+        free(unit);
+    }
+    fbl_cuda_source_free(&source);
+    return status;
+}

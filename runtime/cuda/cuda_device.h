@@ -1,0 +1,36 @@
+// An NVIDIA GPU as a device of the runtime: opening it, memory, and what the files of this folder share.
+//
+// Ownership: opened and closed by the caller. Threads: one caller at a time.
+#ifndef FBL_RUNTIME_CUDA_CUDA_DEVICE_H
+#define FBL_RUNTIME_CUDA_CUDA_DEVICE_H
+
+#include "runtime/cuda/cuda_api.h"
+#include "runtime/device.h"
+
+#define FBL_CUDA_OLDEST_ARCH 75 // Turing: the oldest that the code generator writes for
+
+typedef struct FblCudaDevice {
+    FblDevice base;
+    FblCudaApi api;
+    FblCuDevice ordinal;
+    FblCuHandle context;
+    FblCuHandle stream;      // all work
+    FblCuHandle copy_stream; // copies of coming batches, beside the work
+    int arch;                // 90 for sm_90
+    int multiprocessors;
+    bool lost; // a fault has made the context unusable
+    bool sync; // FBL_CUDA_SYNC=1: every launch is waited for, so that a fault is blamed on its kernel (a debugging aid)
+    char identity[32], name[128];
+} FblCudaDevice;
+
+// Opens the first GPU (CUDA_VISIBLE_DEVICES chooses). arch 0: whatever it has; else code for sm_<arch> must run on it. FBL_DEVICE with a
+// diagnostic: E0640 no driver, E0641 driver too old, E0642 no GPU, E0643 an architecture that does not fit.
+FblStatus fbl_cuda_open(FblContext *ctx, int arch, FblCudaDevice **out_device);
+void fbl_cuda_close(FblCudaDevice *device);
+
+// FBL_OK for FBL_CU_SUCCESS, else FBL_DEVICE with E0647, which says `doing` ("copying the inputs") and the driver's words.
+FblStatus fbl_cuda_check(FblContext *ctx, FblCudaDevice *device, FblCuResult result, const char *doing);
+
+extern const FblDeviceOps fbl_cuda_ops;
+
+#endif

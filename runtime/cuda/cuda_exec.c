@@ -1,0 +1,484 @@
+#include "runtime/cuda/cuda_exec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/diag.h"
+
+#define SLOTS 2             // of staged inputs: one is filled while the other is copied
+#define SCALARS_BYTES 64    // {seed, step} behind the inputs, so that they travel with them
+#define OVERLAP_BYTES 65536 // copies from this size on go by the copy stream
+#define DEFAULT_SHARED 49152 // dynamic shared memory that needs no permission
+
+// One phase of one launch with its arguments.
+typedef struct Launch {
+    FblCuHandle function;
+    const FblGpuPhase *shape;
+    void **parameters; // into FblDeviceExec.values
+    int32_t number;    // in the plan's function
+} Launch;
+
+typedef struct Function {
+    Launch *launches;
+    size_t count;
+    FblCuHandle graph; // NULL before the second call
+    bool probed;       // it ran once with every launch checked
+} Function;
+
+typedef struct Range {
+    int64_t offset, bytes;
+} Range;
+
+// Inputs on their way: written by the host, copied to `device`, from there into the INPUTS region.
+typedef struct Slot {
+    uint8_t *host; // pinned
+    FblDevicePtr device;
+    FblCuHandle copied, used; // events: `device` is complete; `host` and `device` may be written again
+    bool busy;
+} Slot;
+
+struct FblDeviceExec {
+    FblCudaDevice *device;
+    const FblPlan *plan;
+    FblDevicePtr regions[FBL_REGION_COUNT], workspace;
+    int64_t bytes;
+    FblCuHandle *modules; // per kernel
+    Function *functions;
+    FblDevicePtr *values; // arguments of all launches
+    void **parameters;    // their addresses
+    Slot slots[SLOTS];
+    int slot; // being filled
+    Range *ranges;
+    size_t range_count, range_capacity;
+    FblCuResult failed; // the first failure since the last wait
+    int failed_function;
+    int32_t failed_launch; // -1: not known
+};
+
+static int64_t round_up(int64_t bytes) { return (bytes + 255) / 256 * 256; }
+
+static bool own_region(int region) { return region == FBL_REGION_ARENA || region == FBL_REGION_INPUTS || region == FBL_REGION_OUTPUTS; }
+
+static int64_t scalars_at(const FblPlan *plan) { return round_up(plan->region_bytes[FBL_REGION_INPUTS]); }
+
+// Images in a batch of the plan: the extent of the axis `batch` of some input; 0 when there is none.
+static int64_t batch_of(const FblPlan *plan) {
+    for (size_t f = 0; f < plan->function_count; f++) {
+        for (size_t i = 0; i < plan->functions[f].input_count; i++) {
+            const FblType *type = &plan->functions[f].inputs[i].type;
+            for (int a = 0; a < type->rank; a++) {
+                if (strcmp(type->axes[a].name, "batch") == 0) {
+                    return type->axes[a].extent;
+                }
+            }
+        }
+    }
+    return 0;
+}
+
+// What the executor needs against what is free, before anything is allocated: says which batch would fit.
+static FblStatus check_room(FblContext *ctx, FblCudaDevice *device, const FblPlan *plan, int64_t workspace) {
+    size_t free_bytes = 0, total = 0;
+    FBL_TRY(fbl_cuda_check(ctx, device, device->api.memory_info(&free_bytes, &total), "asking for the free memory"));
+    int64_t inputs = plan->region_bytes[FBL_REGION_INPUTS];
+    int64_t need = plan->region_bytes[FBL_REGION_ARENA] + plan->region_bytes[FBL_REGION_OUTPUTS] + (1 + SLOTS) * inputs + workspace;
+    if (need <= (int64_t)free_bytes) {
+        return FBL_OK;
+    }
+    int64_t batch = batch_of(plan);
+    int64_t fits = batch > 0 && need > 0 ? (int64_t)((double)free_bytes / (double)need * (double)batch) : 0;
+    FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0644", FBL_NO_LOC,
+                             "not enough memory on %s: the step needs %.1f MB besides the model's state, %.1f of %.1f MB are free", device->name, (double)need / 1e6,
+                             (double)free_bytes / 1e6, (double)total / 1e6);
+    if (fits > 0) {
+        fbl_diag_hint(ctx, diag, "about %lld images a batch fit instead of %lld (--batch %lld)", (long long)fits, (long long)batch, (long long)fits);
+    } else {
+        fbl_diag_hint(ctx, diag, "not even one image fits; other programs on this GPU may hold its memory");
+    }
+    return FBL_NOMEM;
+}
+
+static FblStatus allocate(FblContext *ctx, FblDeviceExec *exec, int64_t bytes, const char *what, FblDevicePtr *out) {
+    exec->bytes += bytes;
+    return fbl_cuda_ops.allocate(ctx, &exec->device->base, bytes, what, out);
+}
+
+static FblStatus create_slots(FblContext *ctx, FblDeviceExec *exec) {
+    const FblCudaApi *api = &exec->device->api;
+    int64_t bytes = scalars_at(exec->plan) + SCALARS_BYTES;
+    for (int s = 0; s < SLOTS; s++) {
+        Slot *slot = &exec->slots[s];
+        void *host = NULL;
+        FBL_TRY(fbl_cuda_check(ctx, exec->device, api->host_alloc(&host, (size_t)bytes, 0), "allocating pinned memory"));
+        slot->host = host;
+        FBL_TRY(allocate(ctx, exec, bytes, "the inputs", &slot->device));
+        FBL_TRY(fbl_cuda_check(ctx, exec->device, api->event_create(&slot->copied, FBL_CU_EVENT_DISABLE_TIMING), "making an event"));
+        FBL_TRY(fbl_cuda_check(ctx, exec->device, api->event_create(&slot->used, FBL_CU_EVENT_DISABLE_TIMING), "making an event"));
+    }
+    return FBL_OK;
+}
+
+static FblStatus load_kernels(FblContext *ctx, FblDeviceExec *exec, const FblKernelCode *codes) {
+    FblCudaDevice *device = exec->device;
+    for (size_t k = 0; k < exec->plan->kernel_count; k++) {
+        FblCuResult result = device->api.module_load(&exec->modules[k], codes[k].object);
+        if (result != FBL_CU_SUCCESS) {
+            char text[256];
+            fbl_cuda_error_text(&device->api, result, text);
+            FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0646", FBL_NO_LOC, "%s does not take the code of kernel %s: %s", device->name, exec->plan->kernels[k]->name, text);
+            bool other = result == FBL_CU_NO_BINARY_FOR_GPU || result == FBL_CU_INVALID_IMAGE;
+            fbl_diag_hint(ctx, diag, other ? "it was compiled for sm_%d; --target cuda compiles for the GPU's own architecture" : "code for sm_%d", device->arch);
+            return FBL_DEVICE;
+        }
+    }
+    return FBL_OK;
+}
+
+static FblStatus resolve_launch(FblContext *ctx, FblDeviceExec *exec, const FblLaunch *launch, const FblKernelCode *code, int32_t number, Launch *out, FblDevicePtr **at,
+                                void ***parameters) {
+    const FblKernel *kernel = exec->plan->kernels[launch->kernel];
+    void **first = *parameters;
+    for (int32_t b = 0; b < kernel->buffer_count; b++) {
+        *(*at) = exec->regions[launch->bindings[b].region] + (FblDevicePtr)launch->bindings[b].offset;
+        *(*parameters)++ = (*at)++;
+    }
+    if (code->workspace_bytes > 0) {
+        *(*at) = exec->workspace;
+        *(*parameters)++ = (*at)++;
+    }
+    *(*at) = fbl_cuda_exec_scalars(exec);
+    *(*parameters)++ = (*at)++;
+    for (int32_t p = 0; p < code->phases; p++) {
+        out[p] = (Launch){NULL, &code->gpu[p], first, number};
+        const FblCudaApi *api = &exec->device->api;
+        FBL_TRY(fbl_cuda_check(ctx, exec->device, api->module_function(&out[p].function, exec->modules[launch->kernel], code->gpu[p].symbol), "finding a kernel"));
+        if (code->gpu[p].shared_bytes > DEFAULT_SHARED) {
+            FBL_TRY(fbl_cuda_check(ctx, exec->device, api->function_set(out[p].function, FBL_CU_FUNC_MAX_SHARED, (int)code->gpu[p].shared_bytes),
+                                   "asking for shared memory"));
+        }
+    }
+    return FBL_OK;
+}
+
+static FblStatus resolve(FblContext *ctx, FblDeviceExec *exec, const FblKernelCode *codes) {
+    const FblPlan *plan = exec->plan;
+    size_t values = 0;
+    for (size_t f = 0; f < plan->function_count; f++) {
+        for (size_t k = 0; k < plan->functions[f].launch_count; k++) {
+            values += (size_t)plan->kernels[plan->functions[f].launches[k].kernel]->buffer_count + 2;
+        }
+    }
+    FblDevicePtr *at = exec->values = calloc(values + 1, sizeof *exec->values);
+    void **parameters = exec->parameters = calloc(values + 1, sizeof *exec->parameters);
+    exec->functions = calloc(plan->function_count + 1, sizeof *exec->functions);
+    if (!at || !parameters || !exec->functions) {
+        fbl_out_of_memory();
+    }
+    for (size_t f = 0; f < plan->function_count; f++) {
+        Function *function = &exec->functions[f];
+        function->launches = calloc(plan->functions[f].launch_count * FBL_KERNEL_MAX_PHASES + 1, sizeof *function->launches);
+        if (!function->launches) {
+            fbl_out_of_memory();
+        }
+        for (size_t k = 0; k < plan->functions[f].launch_count; k++) {
+            const FblLaunch *launch = &plan->functions[f].launches[k];
+            const FblKernelCode *code = &codes[launch->kernel];
+            FBL_TRY(resolve_launch(ctx, exec, launch, code, (int32_t)k, &function->launches[function->count], &at, &parameters));
+            function->count += (size_t)code->phases;
+        }
+    }
+    return FBL_OK;
+}
+
+static FblStatus create(FblContext *ctx, FblDeviceExec *exec, const FblDeviceExecOptions *options) {
+    const FblPlan *plan = exec->plan;
+    int64_t workspace = 0;
+    for (size_t k = 0; k < plan->kernel_count; k++) {
+        workspace = options->codes[k].workspace_bytes > workspace ? options->codes[k].workspace_bytes : workspace;
+    }
+    FBL_TRY(check_room(ctx, exec->device, plan, workspace));
+    for (int region = 0; region < FBL_REGION_COUNT; region++) {
+        exec->regions[region] = options->regions[region];
+        if (own_region(region)) {
+            int64_t bytes = region == FBL_REGION_INPUTS ? scalars_at(plan) + SCALARS_BYTES : plan->region_bytes[region];
+            FBL_TRY(allocate(ctx, exec, bytes, "the step", &exec->regions[region]));
+        }
+    }
+    FBL_TRY(allocate(ctx, exec, workspace, "the kernels' workspace", &exec->workspace));
+    FBL_TRY(create_slots(ctx, exec));
+    exec->modules = calloc(plan->kernel_count + 1, sizeof *exec->modules);
+    if (!exec->modules) {
+        fbl_out_of_memory();
+    }
+    FBL_TRY(load_kernels(ctx, exec, options->codes));
+    return resolve(ctx, exec, options->codes);
+}
+
+FblStatus fbl_cuda_exec_create(FblContext *ctx, FblDevice *device, const FblDeviceExecOptions *options, FblDeviceExec **out_exec) {
+    FblDeviceExec *exec = calloc(1, sizeof *exec);
+    if (!exec) {
+        fbl_out_of_memory();
+    }
+    *exec = (FblDeviceExec){.device = (FblCudaDevice *)device, .plan = options->plan, .failed_launch = -1};
+    FblStatus status = create(ctx, exec, options);
+    if (status != FBL_OK) {
+        fbl_cuda_exec_destroy(exec);
+        return status;
+    }
+    *out_exec = exec;
+    return FBL_OK;
+}
+
+void fbl_cuda_exec_destroy(FblDeviceExec *exec) {
+    if (!exec) {
+        return;
+    }
+    const FblCudaApi *api = &exec->device->api;
+    api->stream_wait(exec->device->stream);
+    api->stream_wait(exec->device->copy_stream);
+    for (size_t f = 0; exec->functions && f < exec->plan->function_count; f++) {
+        if (exec->functions[f].graph) {
+            api->graph_exec_destroy(exec->functions[f].graph);
+        }
+        free(exec->functions[f].launches);
+    }
+    for (size_t k = 0; exec->modules && k < exec->plan->kernel_count; k++) {
+        if (exec->modules[k]) {
+            api->module_unload(exec->modules[k]);
+        }
+    }
+    for (int s = 0; s < SLOTS; s++) {
+        Slot *slot = &exec->slots[s];
+        fbl_cuda_ops.release(&exec->device->base, slot->device);
+        if (slot->host) {
+            api->host_free(slot->host);
+        }
+        if (slot->copied) {
+            api->event_destroy(slot->copied);
+        }
+        if (slot->used) {
+            api->event_destroy(slot->used);
+        }
+    }
+    for (int region = 0; region < FBL_REGION_COUNT; region++) {
+        if (own_region(region)) {
+            fbl_cuda_ops.release(&exec->device->base, exec->regions[region]);
+        }
+    }
+    fbl_cuda_ops.release(&exec->device->base, exec->workspace);
+    free(exec->functions);
+    free(exec->modules);
+    free(exec->values);
+    free(exec->parameters);
+    free(exec->ranges);
+    free(exec);
+}
+
+FblDevicePtr fbl_cuda_exec_region(const FblDeviceExec *exec, int region) { return exec->regions[region]; }
+
+int64_t fbl_cuda_exec_bytes(const FblDeviceExec *exec) { return exec->bytes; }
+
+FblDevicePtr fbl_cuda_exec_scalars(const FblDeviceExec *exec) { return exec->regions[FBL_REGION_INPUTS] + (FblDevicePtr)scalars_at(exec->plan); }
+
+static void fail(FblDeviceExec *exec, FblCuResult result, int function, int32_t launch) {
+    if (result != FBL_CU_SUCCESS && exec->failed == FBL_CU_SUCCESS) {
+        exec->failed = result;
+        exec->failed_function = function;
+        exec->failed_launch = launch;
+    }
+}
+
+void fbl_cuda_exec_write(FblDeviceExec *exec, int64_t offset, const void *data, int64_t bytes) {
+    Slot *slot = &exec->slots[exec->slot];
+    if (slot->busy) { // its last copy may still be under way
+        fail(exec, exec->device->api.event_wait(slot->used), -1, -1);
+        slot->busy = false;
+    }
+    memcpy(slot->host + offset, data, (size_t)bytes);
+    Range *last = exec->range_count ? &exec->ranges[exec->range_count - 1] : NULL;
+    if (last && offset >= last->offset && offset <= last->offset + last->bytes) {
+        int64_t end = offset + bytes > last->offset + last->bytes ? offset + bytes : last->offset + last->bytes;
+        last->bytes = end - last->offset;
+        return;
+    }
+    if (exec->range_count == exec->range_capacity) {
+        exec->range_capacity = exec->range_capacity ? 2 * exec->range_capacity : 16;
+        exec->ranges = realloc(exec->ranges, exec->range_capacity * sizeof *exec->ranges);
+        if (!exec->ranges) {
+            fbl_out_of_memory();
+        }
+    }
+    exec->ranges[exec->range_count++] = (Range){offset, bytes};
+}
+
+FblCuResult fbl_cuda_exec_flush(FblDeviceExec *exec) {
+    if (exec->range_count == 0) {
+        return FBL_CU_SUCCESS;
+    }
+    const FblCudaApi *api = &exec->device->api;
+    Slot *slot = &exec->slots[exec->slot];
+    FblCuHandle work = exec->device->stream;
+    FblDevicePtr inputs = exec->regions[FBL_REGION_INPUTS];
+    FblCuResult result = FBL_CU_SUCCESS;
+    bool overlapped = false;
+    // Large tensors go to the slot's own device memory while the step before still reads the inputs.
+    for (size_t i = 0; i < exec->range_count && result == FBL_CU_SUCCESS; i++) {
+        Range r = exec->ranges[i];
+        if (r.bytes >= OVERLAP_BYTES) {
+            result = api->copy_up(slot->device + (FblDevicePtr)r.offset, slot->host + r.offset, (size_t)r.bytes, exec->device->copy_stream);
+            overlapped = true;
+        }
+    }
+    if (overlapped && result == FBL_CU_SUCCESS) {
+        result = api->event_record(slot->copied, exec->device->copy_stream);
+        result = result ? result : api->stream_wait_event(work, slot->copied, 0);
+    }
+    // In the order of writing: a later write to the same place wins.
+    for (size_t i = 0; i < exec->range_count && result == FBL_CU_SUCCESS; i++) {
+        Range r = exec->ranges[i];
+        FblDevicePtr to = inputs + (FblDevicePtr)r.offset;
+        result = r.bytes >= OVERLAP_BYTES ? api->copy_within(to, slot->device + (FblDevicePtr)r.offset, (size_t)r.bytes, work)
+                                          : api->copy_up(to, slot->host + r.offset, (size_t)r.bytes, work);
+    }
+    result = result ? result : api->event_record(slot->used, work);
+    slot->busy = true;
+    exec->slot = (exec->slot + 1) % SLOTS;
+    exec->range_count = 0;
+    return result;
+}
+
+static FblCuResult launch_one(FblDeviceExec *exec, const Launch *launch) {
+    const FblGpuPhase *s = launch->shape;
+    return exec->device->api.launch(launch->function, s->grid[0], s->grid[1], s->grid[2], s->block[0], s->block[1], s->block[2], s->shared_bytes, exec->device->stream,
+                                    launch->parameters, NULL);
+}
+
+FblCuResult fbl_cuda_exec_enqueue(FblDeviceExec *exec, int function) {
+    const Function *f = &exec->functions[function];
+    for (size_t k = 0; k < f->count; k++) {
+        FblCuResult result = launch_one(exec, &f->launches[k]);
+        if (result != FBL_CU_SUCCESS) {
+            fail(exec, result, function, f->launches[k].number);
+            return result;
+        }
+    }
+    return FBL_CU_SUCCESS;
+}
+
+FblCuResult fbl_cuda_exec_probe(FblDeviceExec *exec, int function) {
+    const Function *f = &exec->functions[function];
+    FblCuResult result = FBL_CU_SUCCESS;
+    for (size_t k = 0; k < f->count && result == FBL_CU_SUCCESS; k++) {
+        result = launch_one(exec, &f->launches[k]);
+        result = result ? result : exec->device->api.stream_wait(exec->device->stream);
+        fail(exec, result, function, f->launches[k].number);
+    }
+    exec->functions[function].probed = true;
+    return result;
+}
+
+// Captures the function's launches as a graph; later calls are one launch of it.
+static FblCuResult make_graph(FblDeviceExec *exec, int function) {
+    const FblCudaApi *api = &exec->device->api;
+    FblCuHandle graph = NULL;
+    FblCuResult result = api->capture_begin(exec->device->stream, FBL_CU_CAPTURE_THREAD_LOCAL);
+    if (result != FBL_CU_SUCCESS) {
+        return result;
+    }
+    result = fbl_cuda_exec_enqueue(exec, function);
+    FblCuResult ended = api->capture_end(exec->device->stream, &graph);
+    result = result ? result : ended;
+    result = result ? result : api->graph_instantiate(&exec->functions[function].graph, graph, 0);
+    if (graph) {
+        api->graph_destroy(graph);
+    }
+    return result;
+}
+
+// Each launch timed by events. The time of a launch is that of all its phases.
+static FblCuResult time_launches(FblDeviceExec *exec, int function, int64_t *nanoseconds) {
+    const FblCudaApi *api = &exec->device->api;
+    const Function *f = &exec->functions[function];
+    FblCuHandle *events = calloc(f->count + 1, sizeof *events);
+    if (!events) {
+        fbl_out_of_memory();
+    }
+    FblCuResult result = FBL_CU_SUCCESS;
+    for (size_t k = 0; k <= f->count && result == FBL_CU_SUCCESS; k++) {
+        result = api->event_create(&events[k], 0);
+        if (k > 0 && result == FBL_CU_SUCCESS) {
+            result = launch_one(exec, &f->launches[k - 1]);
+        }
+        result = result ? result : api->event_record(events[k], exec->device->stream);
+    }
+    result = result ? result : api->stream_wait(exec->device->stream);
+    memset(nanoseconds, 0, (exec->plan->functions[function].launch_count + 1) * sizeof *nanoseconds);
+    for (size_t k = 0; k < f->count && result == FBL_CU_SUCCESS; k++) {
+        float milliseconds = 0;
+        result = api->event_elapsed(&milliseconds, events[k], events[k + 1]);
+        nanoseconds[f->launches[k].number] += (int64_t)((double)milliseconds * 1e6);
+    }
+    for (size_t k = 0; k <= f->count; k++) {
+        if (events[k]) {
+            api->event_destroy(events[k]);
+        }
+    }
+    free(events);
+    return result;
+}
+
+void fbl_cuda_exec_call(FblDeviceExec *exec, int function, uint64_t seed, uint64_t step, int64_t *nanoseconds) {
+    if (exec->failed != FBL_CU_SUCCESS) {
+        return;
+    }
+    Function *f = &exec->functions[function];
+    uint64_t scalars[2] = {seed, step};
+    fbl_cuda_exec_write(exec, scalars_at(exec->plan), scalars, sizeof scalars);
+    FblCuResult result = fbl_cuda_exec_flush(exec);
+    if (result != FBL_CU_SUCCESS) {
+        fail(exec, result, function, -1);
+    } else if (!f->probed || exec->device->sync) {
+        result = fbl_cuda_exec_probe(exec, function);
+        if (nanoseconds) {
+            memset(nanoseconds, 0, (exec->plan->functions[function].launch_count + 1) * sizeof *nanoseconds);
+        }
+    } else if (nanoseconds) {
+        fail(exec, time_launches(exec, function, nanoseconds), function, -1);
+    } else {
+        result = f->graph ? FBL_CU_SUCCESS : make_graph(exec, function);
+        result = result ? result : exec->device->api.graph_launch(f->graph, exec->device->stream);
+        fail(exec, result, function, -1);
+    }
+}
+
+FblStatus fbl_cuda_exec_blame(FblContext *ctx, FblDeviceExec *exec, int function, FblCuResult result) {
+    fail(exec, result, function, -1);
+    if (exec->failed == FBL_CU_SUCCESS) {
+        return FBL_OK;
+    }
+    char text[256];
+    fbl_cuda_error_text(&exec->device->api, exec->failed, text);
+    const FblPlanFunction *f = exec->failed_function >= 0 ? &exec->plan->functions[exec->failed_function] : NULL;
+    exec->device->lost = true;
+    if (f && exec->failed_launch >= 0) {
+        const FblLaunch *launch = &f->launches[exec->failed_launch];
+        const FblKernel *kernel = exec->plan->kernels[launch->kernel];
+        const char *note = launch->note ? launch->note : kernel->note;
+        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0645", launch->loc, "kernel %s of `%s` failed on %s: %s", kernel->name, f->name, exec->device->name, text);
+        fbl_diag_hint(ctx, diag, "it computes %s; this is a bug of fblc or a fault of the GPU", note ? note : "no line of the source");
+    } else {
+        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0645", FBL_NO_LOC, "a kernel of `%s` failed on %s: %s", f ? f->name : "the step", exec->device->name, text);
+        fbl_diag_hint(ctx, diag, "FBL_CUDA_SYNC=1 in the environment runs the kernels one by one, which names it");
+    }
+    exec->failed = FBL_CU_SUCCESS;
+    exec->failed_launch = -1;
+    return FBL_DEVICE;
+}
+
+FblStatus fbl_cuda_exec_wait(FblContext *ctx, FblDeviceExec *exec) {
+    if (exec->device->lost) {
+        return FBL_DEVICE; // said already
+    }
+    FblCuResult result = exec->failed ? exec->failed : exec->device->api.stream_wait(exec->device->stream);
+    return fbl_cuda_exec_blame(ctx, exec, -1, result);
+}

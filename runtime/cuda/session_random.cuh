@@ -1,0 +1,7 @@
+// FblRandom of runtime/data/random.h for the GPU: the same words, by the preamble's Philox.
+#define FBL_WINDOW_FN FBL_DEVICE
+struct FblRandom {
+    FblScalars scalars; // its step is the epoch
+    unsigned long long next;
+};
+FBL_DEVICE unsigned fbl_random_next(FblRandom *random) { return fbl_random_word(&random->scalars, 0x70000002u, random->next++); }

@@ -1,9 +1,15 @@
-# cmake -D "FILES=a.cuh;b.cuh" -D NAME=symbol -D OUT=a.c -P embed_text.cmake: text files one after another as `const unsigned char symbol[]`, zero-ended.
+# cmake -D "FILES=a.cuh;b.cuh" -D NAME=symbol -D OUT=a.c -P embed_text.cmake: text files one after another as `const unsigned char symbol[]`, zero-ended;
+# with -D SIZE_NAME=n their size as well.
 set(bytes "")
 foreach(file ${FILES})
     file(READ ${file} text HEX)
     string(APPEND bytes "${text}")
 endforeach()
+string(LENGTH "${bytes}" length)
+math(EXPR length "${length} / 2")
 string(REGEX REPLACE "(................................)" "\\1\n" bytes "${bytes}")
 string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1, " bytes "${bytes}")
 file(WRITE ${OUT} "extern const unsigned char ${NAME}[];\nconst unsigned char ${NAME}[] = {\n${bytes}0};\n")
+if(SIZE_NAME)
+    file(APPEND ${OUT} "extern const unsigned long ${SIZE_NAME};\nconst unsigned long ${SIZE_NAME} = ${length};\n")
+endif()

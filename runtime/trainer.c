@@ -296,7 +296,8 @@ static FblStatus account(Trainer *t, const FblTrainStep *step) {
     t->sums[0] += step->loss * (double)step->images;
     t->sums[1] += (double)step->right;
     t->sums[2] += (double)step->images;
-    fbl_runlog_step(t->log, t->info.epoch, step->step, t->steps, t->info.step, step->loss, t->sums[0] / t->sums[2], t->sums[1] / t->sums[2], (int64_t)t->sums[2]);
+    fbl_runlog_step(t->log, t->info.first_epoch + t->info.epoch, step->step, t->steps, t->info.first_step + t->info.step, step->loss,
+                    t->sums[0] / t->sums[2], t->sums[1] / t->sums[2], (int64_t)t->sums[2]);
     t->info.step++;
     t->info.epoch_step++;
     return FBL_OK;

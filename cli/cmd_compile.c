@@ -15,45 +15,59 @@ static double now_ms(void) {
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
+// One kernel as LLVM IR, assembly, CUDA C or PTX; cubins one after another.
+static FblStatus emit_code(FblCli *cli, FblTraining *training, const FblKernel *kernel, FILE *out) {
+    char *code = NULL, error[1024] = "";
+    size_t size = 0;
+    FblStatus status;
+    bool assembly = strcmp(cli->emit, "asm") == 0;
+    if (assembly || strcmp(cli->emit, "llvm") == 0) {
+        if (kernel->kind == FBL_KERNEL_LIBRARY) {
+            fprintf(out, "; %s is a function of the library\n", kernel->name);
+            return FBL_OK;
+        }
+        status = fbl_cpu_emit_text(training->driver.target, kernel, assembly, &code, error, sizeof error);
+        size = status == FBL_OK ? strlen(code) : 0;
+    } else {
+        char form = strcmp(cli->emit, "cuda") == 0 ? 'c' : strcmp(cli->emit, "ptx") == 0 ? 'p' : 'b';
+        status = fbl_driver_cuda_emit(training->driver.cuda, kernel, form, &code, &size, error, sizeof error);
+    }
+    if (status != FBL_OK) {
+        fbl_error(cli->ctx, "E0504", FBL_NO_LOC, "kernel %s: %s", kernel->name, error);
+        return status;
+    }
+    fwrite(code, 1, size, out);
+    if (strcmp(cli->emit, "cubin") != 0) {
+        fputc('\n', out);
+    }
+    free(code);
+    return FBL_OK;
+}
+
 static FblStatus emit_kernels(FblCli *cli, FblTraining *training, FILE *out) {
     const FblPlan *plan = training->main.built.plan;
-    bool text = strcmp(cli->emit, "kernels") == 0, assembly = strcmp(cli->emit, "asm") == 0;
     for (size_t i = 0; i < plan->kernel_count; i++) {
-        if (text) {
+        if (strcmp(cli->emit, "kernels") == 0) {
             fprintf(out, "%s\n", fbl_kernel_print(cli->ctx, plan->kernels[i], true));
-            continue;
+        } else {
+            FBL_TRY(emit_code(cli, training, plan->kernels[i], out));
         }
-        if (plan->kernels[i]->kind == FBL_KERNEL_LIBRARY) {
-            fprintf(out, "; %s is a function of the library\n", plan->kernels[i]->name);
-            continue;
-        }
-        char *code, error[1024] = "";
-        FblStatus status = fbl_cpu_emit_text(training->driver.target, plan->kernels[i], assembly, &code, error, sizeof error);
-        if (status != FBL_OK) {
-            fbl_error(cli->ctx, "E0504", FBL_NO_LOC, "kernel %s: %s", plan->kernels[i]->name, error);
-            return status;
-        }
-        fprintf(out, "%s\n", code);
-        free(code);
     }
     return FBL_OK;
 }
 
 static FblStatus emit(FblCli *cli, FblTraining *training) {
-    static const char *const forms[] = {"graph", "kernels", "plan", "llvm", "asm"};
+    static const char *const forms[] = {"graph", "kernels", "plan", "llvm", "asm", "cuda", "ptx", "cubin"};
     size_t count = sizeof forms / sizeof forms[0], form = 0;
     while (form < count && strcmp(forms[form], cli->emit) != 0) {
         form++;
     }
     if (form == count) {
-        static const char *const gpu[] = {"cuda", "ptx", "cubin"};
-        for (size_t i = 0; i < 3; i++) {
-            if (strcmp(gpu[i], cli->emit) == 0) {
-                fbl_error(cli->ctx, "E0505", FBL_NO_LOC, "this build has no code generator for --emit %s", cli->emit);
-                return FBL_UNSUPPORTED;
-            }
-        }
-        return fbl_cli_usage(cli, "--emit takes graph, kernels, plan, llvm or asm, not `%s`", cli->emit);
+        return fbl_cli_usage(cli, "--emit takes graph, kernels, plan, llvm, asm, cuda, ptx or cubin, not `%s`", cli->emit);
+    }
+    bool gpu = strncmp(cli->passes.target, "cuda", 4) == 0;
+    if (form >= 3 && gpu != (form >= 5)) {
+        return fbl_cli_usage(cli, "--emit %s goes with --target %s", cli->emit, form >= 5 ? "cuda:sm_90 (or another GPU)" : "cpu");
     }
     FBL_TRY(fbl_training_open(cli, cli->args[0], form == 0 ? 0 : FBL_TRAINING_CODE, training));
     char *text = NULL;

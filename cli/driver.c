@@ -75,6 +75,7 @@ typedef struct CompileJob {
     bool *fresh; // compiled here
     atomic_size_t next, compiled, cached;
     atomic_int failed; // the kernel that failed plus one
+    FblStatus failure; // how
     char error[1024];  // of that kernel
 } CompileJob;
 
@@ -107,9 +108,11 @@ static void compile_some(void *arg, int64_t begin, int64_t end, int thread) {
             continue;
         }
         char error[1024];
-        if (compile_one(job->driver, job->plan->kernels[i], &job->codes[i], error, sizeof error) != FBL_OK) {
+        FblStatus status = compile_one(job->driver, job->plan->kernels[i], &job->codes[i], error, sizeof error);
+        if (status != FBL_OK) {
             int none = 0;
             if (atomic_compare_exchange_strong(&job->failed, &none, (int)i + 1)) {
+                job->failure = status;
                 memcpy(job->error, error, sizeof error);
             }
             return;
@@ -193,6 +196,11 @@ FblStatus fbl_driver_compile_plan(FblDriver *driver, FblPlan *plan, FblBuilt *ou
         if (missing != FBL_OK) {
             fbl_built_deinit(out_built);
             return missing;
+        }
+        if (job.failure == FBL_UNSUPPORTED) {
+            fbl_error(driver->ctx, "E0650", FBL_NO_LOC, "kernel %s (%s): %s", kernel->name, kernel->note ? kernel->note : "no source line", job.error);
+            fbl_built_deinit(out_built);
+            return FBL_UNSUPPORTED;
         }
         FblDiag *diag = fbl_diag(driver->ctx, FBL_ERROR, "E0504", FBL_NO_LOC, "kernel %s could not be compiled: %s", kernel->name, job.error);
         fbl_diag_hint(driver->ctx, diag, "this is a bug of fblc; the kernel came from %s", kernel->note ? kernel->note : "no source line");

@@ -171,7 +171,6 @@ static FblStatus tail_from_sources(FblTraining *training, int64_t size, int need
 }
 
 static FblStatus open_compiled(FblTraining *training, const char *path, const char *stage, int needs) {
-    FBL_TRY(fblx_read(training->ctx, path, &training->file));
     FBL_TRY(fbl_training_read_file(training, path));
     if (stage && (!training->stage || strcmp(stage, training->stage) != 0)) {
         training->stage = stage;
@@ -223,11 +222,15 @@ static FblStatus open_at(FblCli *cli, const char *path, const char *stage, int64
     training->ctx = cli->ctx;
     training->class_extent = class_extent;
     training->name = stem_of(cli->ctx, path);
+    bool compiled = fblx_is(path) || (strlen(path) > 5 && strcmp(path + strlen(path) - 5, ".fblx") == 0);
+    if (compiled) {
+        FBL_TRY(fblx_read(training->ctx, path, &training->file));
+        fbl_training_file_target(training);
+    }
     FBL_TRY(init_driver(training));
     if (needs & FBL_TRAINING_MEMORY) {
         FBL_TRY(fbl_driver_device(&training->driver)); // said before minutes of compiling
     }
-    bool compiled = fblx_is(path) || (strlen(path) > 5 && strcmp(path + strlen(path) - 5, ".fblx") == 0);
     training->stage = compiled ? NULL : stage;
     FBL_TRY(compiled ? open_compiled(training, path, stage, needs) : open_source(training, path, needs));
     const char *text = fbl_module_print(training->main.module);

@@ -12,6 +12,8 @@
 #include "base/io.h"
 #include "ir/module_text.h"
 
+#define SESSION_INDEX (2 * FBLX_CODE_STRIDE) // of a GPU's kernels around the train step, among the codes
+
 // ---------------------------------------------------------------------------------------------------- writing
 
 static char *meta_text(FblTraining *training) {
@@ -58,6 +60,15 @@ static void add_entry(FblTraining *training, Entries *entries, FblxSection kind,
     FBL_PUSH(fbl_context_arena(training->ctx), entries->items, entries->count, entries->capacity, entry);
 }
 
+static void add_code(FblTraining *training, Entries *entries, uint32_t index, const FblKernelCode *code) {
+    uint8_t *bytes;
+    size_t size;
+    fbl_kernel_code_pack(code, &bytes, &size);
+    void *kept = fbl_arena_strndup(fbl_context_arena(training->ctx), (const char *)bytes, size);
+    free(bytes);
+    add_entry(training, entries, FBLX_CODE, index, kept, size);
+}
+
 static void add_part(FblTraining *training, Entries *entries, const FblTrainingPart *part, uint32_t index) {
     if (!part->module) {
         return;
@@ -66,12 +77,7 @@ static void add_part(FblTraining *training, Entries *entries, const FblTrainingP
     add_entry(training, entries, FBLX_MODULE, index, module, strlen(module));
     add_entry(training, entries, FBLX_PLAN, index, plan, strlen(plan));
     for (size_t k = 0; k < part->built.plan->kernel_count; k++) {
-        uint8_t *bytes;
-        size_t size;
-        fbl_kernel_code_pack(&part->built.codes[k], &bytes, &size);
-        void *kept = fbl_arena_strndup(fbl_context_arena(training->ctx), (const char *)bytes, size);
-        free(bytes);
-        add_entry(training, entries, FBLX_CODE, index * FBLX_CODE_STRIDE + (uint32_t)k, kept, size);
+        add_code(training, entries, index * FBLX_CODE_STRIDE + (uint32_t)k, &part->built.codes[k]);
     }
 }
 
@@ -81,6 +87,9 @@ FblStatus fbl_training_write(FblTraining *training, const char *path) {
     add_entry(training, &entries, FBLX_META, 0, meta, strlen(meta));
     add_part(training, &entries, &training->main, 0);
     add_part(training, &entries, &training->tail, 1);
+    if (training->session.object) {
+        add_code(training, &entries, SESSION_INDEX, &training->session);
+    }
     for (size_t i = 0; i < training->sources.count; i++) {
         const FblSource *source = &training->sources.files[i];
         size_t path_size = strlen(source->path) + 1;
@@ -246,6 +255,23 @@ FblStatus fbl_training_read_file(FblTraining *training, const char *path) {
     return fbl_training_apply_options(training);
 }
 
+void fbl_training_file_target(FblTraining *training) {
+    const FblxEntry *entry = fblx_find(&training->file, FBLX_META, 0);
+    cJSON *root = entry ? cJSON_ParseWithLength(entry->data, entry->size) : NULL;
+    const cJSON *target = cJSON_GetObjectItemCaseSensitive(root, "target");
+    FblPassOptions *passes = &training->cli->passes, fresh = fbl_options_default();
+    int arch;
+    char precision[8];
+    // The options' default texts are constants, so equal addresses mean that nobody chose.
+    if (cJSON_IsString(target) && passes->target == fresh.target && sscanf(target->valuestring, "cuda sm_%d %7s", &arch, precision) == 2) {
+        passes->target = "cuda";
+        if (passes->precision == fresh.precision) {
+            passes->precision = fbl_arena_strndup(fbl_context_arena(training->ctx), precision, strlen(precision));
+        }
+    }
+    cJSON_Delete(root);
+}
+
 static bool same_target(FblTraining *training) {
     const FblxEntry *entry = fblx_find(&training->file, FBLX_META, 0);
     cJSON *root = cJSON_ParseWithLength(entry->data, entry->size);
@@ -276,6 +302,10 @@ static FblStatus take_code(FblTraining *training, FblTrainingPart *part, uint32_
             return damaged(training, path, "code of a kernel is missing");
         }
         part->built.cached++;
+    }
+    const FblxEntry *session = fblx_find(&training->file, FBLX_CODE, SESSION_INDEX);
+    if (index == 0 && training->driver.cuda && session && !fbl_kernel_code_unpack(session->data, session->size, &training->session)) {
+        return damaged(training, path, "code of a kernel is missing");
     }
     return FBL_OK;
 }

@@ -4,6 +4,9 @@
 
 #include "cli/training.h"
 
+// A file that was compiled for a GPU runs on one, with its precision, unless the command line chooses otherwise.
+void fbl_training_file_target(FblTraining *training);
+
 // Modules, settings and sources out of training->file; numeric --set of run-time scalars, --epochs and --seed are applied.
 FblStatus fbl_training_read_file(FblTraining *training, const char *path);
 // The plan and code of program `index`: as they are in the file when they were made for this machine, otherwise compiled

@@ -276,8 +276,9 @@ static bool should_save(const Trainer *t) {
 // Steps of the epoch that may be asked for: none beyond a place where the run stops or is saved.
 static int64_t last_step(const Trainer *t) {
     int64_t room = t->steps - t->info.epoch_step, every = t->options->save_steps;
-    if (t->options->max_steps > 0 && t->options->max_steps - t->info.step < room) {
-        room = t->options->max_steps - t->info.step;
+    int64_t done = t->info.first_step + t->info.step;
+    if (t->options->max_steps > 0 && t->options->max_steps - done < room) {
+        room = t->options->max_steps - done;
     }
     if (every > 0 && every - t->info.step % every < room) {
         room = every - t->info.step % every;

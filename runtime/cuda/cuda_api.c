@@ -16,7 +16,7 @@ FblStatus fbl_cuda_api_load(FblContext *ctx, FblCudaApi *out_api) {
     void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (!library) {
         FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0640", FBL_NO_LOC, "no CUDA driver: %s", dlerror());
-        fbl_diag_hint(ctx, diag, "--target cuda needs an NVIDIA GPU and its driver on this machine; `fblc compile --target cuda:sm_90` works without");
+        fbl_diag_hint(ctx, diag, "--target cuda needs an NVIDIA GPU and its driver on this machine; `fblc compile --target cuda:sm_90` works without, and --target cpu runs here");
         return FBL_DEVICE;
     }
     static const char *const symbols[] = {

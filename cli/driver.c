@@ -76,6 +76,7 @@ typedef struct CompileJob {
     atomic_size_t next, compiled, cached;
     atomic_int failed; // the kernel that failed plus one
     FblStatus failure; // how
+    size_t *missing, missing_count, unit; // GPU: kernels that the cache lacks, and how many are compiled together
     char error[1024];  // of that kernel
 } CompileJob;
 
@@ -88,9 +89,27 @@ static bool compiled_before(const FblDriver *driver, const FblHash *key) {
     return false;
 }
 
-static FblStatus compile_one(const FblDriver *driver, const FblKernel *kernel, FblKernelCode *out_code, char *error, size_t error_size) {
-    return driver->cuda ? fbl_driver_cuda_compile(driver->cuda, kernel, out_code, error, error_size)
-                        : fbl_cpu_compile(driver->target, kernel, out_code, error, error_size);
+// Notes the first failure of a kernel.
+static void note_failure(CompileJob *job, size_t kernel, FblStatus status, const char *error) {
+    int none = 0;
+    if (atomic_compare_exchange_strong(&job->failed, &none, (int)kernel + 1)) {
+        job->failure = status;
+        memcpy(job->error, error, sizeof job->error);
+    }
+}
+
+static bool take_cached(CompileJob *job, size_t i) {
+    if (!fbl_cache_get(job->driver->cache, &job->keys[i], &job->codes[i])) {
+        return false;
+    }
+    atomic_fetch_add(compiled_before(job->driver, &job->keys[i]) ? &job->compiled : &job->cached, 1);
+    return true;
+}
+
+static void keep(CompileJob *job, size_t i) {
+    atomic_fetch_add(&job->compiled, 1);
+    job->fresh[i] = true;
+    fbl_cache_put(job->driver->cache, &job->keys[i], &job->codes[i]);
 }
 
 static void compile_some(void *arg, int64_t begin, int64_t end, int thread) {
@@ -103,24 +122,58 @@ static void compile_some(void *arg, int64_t begin, int64_t end, int thread) {
         if (i >= job->plan->kernel_count || atomic_load(&job->failed)) {
             return;
         }
-        if (fbl_cache_get(job->driver->cache, &job->keys[i], &job->codes[i])) {
-            atomic_fetch_add(compiled_before(job->driver, &job->keys[i]) ? &job->compiled : &job->cached, 1);
+        if (take_cached(job, i)) {
             continue;
         }
         char error[1024];
-        FblStatus status = compile_one(job->driver, job->plan->kernels[i], &job->codes[i], error, sizeof error);
+        FblStatus status = fbl_cpu_compile(job->driver->target, job->plan->kernels[i], &job->codes[i], error, sizeof error);
         if (status != FBL_OK) {
-            int none = 0;
-            if (atomic_compare_exchange_strong(&job->failed, &none, (int)i + 1)) {
-                job->failure = status;
-                memcpy(job->error, error, sizeof error);
-            }
+            note_failure(job, i, status, error);
             return;
         }
-        atomic_fetch_add(&job->compiled, 1);
-        job->fresh[i] = true;
-        fbl_cache_put(job->driver->cache, &job->keys[i], &job->codes[i]);
+        keep(job, i);
     }
+}
+
+// Translation units of a GPU: job->missing in runs of job->unit.
+static void compile_units(void *arg, int64_t begin, int64_t end, int thread) {
+    (void)begin;
+    (void)end;
+    (void)thread;
+    CompileJob *job = arg;
+    for (;;) {
+        size_t first = atomic_fetch_add(&job->next, job->unit), count = 0;
+        FblKernel *kernels[FBL_CUDA_UNIT];
+        FblKernelCode *codes[FBL_CUDA_UNIT];
+        for (; count < job->unit && first + count < job->missing_count; count++) {
+            kernels[count] = job->plan->kernels[job->missing[first + count]];
+            codes[count] = &job->codes[job->missing[first + count]];
+        }
+        if (count == 0 || atomic_load(&job->failed)) {
+            return;
+        }
+        char error[1024] = "";
+        FblStatus status = fbl_driver_cuda_compile(job->driver->cuda, kernels, count, codes, error, sizeof error);
+        if (status != FBL_OK) {
+            note_failure(job, job->missing[first], status, error);
+            return;
+        }
+        for (size_t k = 0; k < count; k++) {
+            keep(job, job->missing[first + k]);
+        }
+    }
+}
+
+static void compile_for_gpu(FblDriver *driver, CompileJob *job) {
+    job->missing = FBL_NEW_ARRAY(fbl_context_arena(driver->ctx), size_t, job->plan->kernel_count + 1);
+    for (size_t i = 0; i < job->plan->kernel_count; i++) {
+        if (!take_cached(job, i)) {
+            job->missing[job->missing_count++] = i;
+        }
+    }
+    size_t share = job->missing_count / (2 * (size_t)driver->threads); // enough units for every thread
+    job->unit = share < 1 ? 1 : share > FBL_CUDA_UNIT ? FBL_CUDA_UNIT : share;
+    fbl_pool_run(driver->pool, compile_units, job, driver->threads);
 }
 
 // What determines a kernel's code: the build of the generator, the target, and the kernel without names and places.
@@ -180,7 +233,11 @@ FblStatus fbl_driver_compile_plan(FblDriver *driver, FblPlan *plan, FblBuilt *ou
     }
     CompileJob job = {.driver = driver, .plan = plan, .keys = keys, .codes = out_built->codes};
     job.fresh = FBL_NEW_ARRAY(fbl_context_arena(driver->ctx), bool, plan->kernel_count + 1);
-    fbl_pool_run(driver->pool, compile_some, &job, driver->threads);
+    if (driver->cuda) {
+        compile_for_gpu(driver, &job);
+    } else {
+        fbl_pool_run(driver->pool, compile_some, &job, driver->threads);
+    }
     for (size_t i = 0; i < plan->kernel_count; i++) {
         if (job.fresh[i]) {
             FBL_PUSH(fbl_context_arena(driver->ctx), driver->compiled, driver->compiled_count, driver->compiled_capacity, keys[i]);

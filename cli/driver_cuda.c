@@ -99,30 +99,53 @@ static char *unit_text(const char *text) {
     return unit;
 }
 
-FblStatus fbl_driver_cuda_compile(const FblDriverCuda *cuda, const FblKernel *kernel, FblKernelCode *out_code, char *error, size_t error_size) {
-    FblCudaSource source;
-    memset(out_code, 0, sizeof *out_code);
-    FBL_TRY(fbl_cuda_emit(kernel, &cuda->options, &source, error, error_size));
-    char *unit = unit_text(source.text);
-    void *image;
-    size_t size;
-    FblStatus status = fbl_nvrtc_compile(unit, cuda->options.arch, false, false, &image, &size, NULL, error, error_size);
-    if (status == FBL_OK) {
-        out_code->object = image;
-        out_code->object_size = size;
-        out_code->phases = source.phases;
-        out_code->workspace_bytes = source.workspace_bytes;
-        for (int32_t p = 0; p < source.phases; p++) {
-            const FblCudaPhase *from = &source.phase[p];
-            FblGpuPhase *to = &out_code->gpu[p];
-            snprintf(to->symbol, sizeof to->symbol, "%s", from->symbol);
-            memcpy(to->grid, from->grid, sizeof to->grid);
-            memcpy(to->block, from->block, sizeof to->block);
-            to->shared_bytes = from->shared_bytes;
-        }
+static void take_code(const FblCudaSource *source, const void *image, size_t size, FblKernelCode *out_code) {
+    *out_code = (FblKernelCode){.object = malloc(size), .object_size = size, .phases = source->phases, .workspace_bytes = source->workspace_bytes};
+    if (!out_code->object) {
+        fbl_out_of_memory();
     }
-    free(unit);
-    fbl_cuda_source_free(&source);
+    memcpy(out_code->object, image, size);
+    for (int32_t p = 0; p < source->phases; p++) {
+        const FblCudaPhase *from = &source->phase[p];
+        FblGpuPhase *to = &out_code->gpu[p];
+        snprintf(to->symbol, sizeof to->symbol, "%s", from->symbol);
+        memcpy(to->grid, from->grid, sizeof to->grid);
+        memcpy(to->block, from->block, sizeof to->block);
+        to->shared_bytes = from->shared_bytes;
+    }
+}
+
+FblStatus fbl_driver_cuda_compile(const FblDriverCuda *cuda, FblKernel *const *kernels, size_t count, FblKernelCode *const *out_codes, char *error, size_t error_size) {
+    FblCudaSource sources[FBL_CUDA_UNIT];
+    char *text = NULL;
+    size_t length = 0, made = 0;
+    FILE *out = open_memstream(&text, &length);
+    FblStatus status = out ? FBL_OK : FBL_NOMEM;
+    for (; status == FBL_OK && made < count; made++) {
+        status = fbl_cuda_emit(kernels[made], &cuda->options, &sources[made], error, error_size);
+        if (status != FBL_OK) {
+            break;
+        }
+        fprintf(out, "%s\n", sources[made].text);
+    }
+    if (out) {
+        fclose(out);
+    }
+    if (status == FBL_OK) {
+        char *unit = unit_text(text);
+        void *image = NULL;
+        size_t size = 0;
+        status = fbl_nvrtc_compile(unit, cuda->options.arch, false, false, &image, &size, NULL, error, error_size);
+        for (size_t k = 0; status == FBL_OK && k < count; k++) {
+            take_code(&sources[k], image, size, out_codes[k]);
+        }
+        free(image);
+        free(unit);
+    }
+    for (size_t k = 0; k < made; k++) {
+        fbl_cuda_source_free(&sources[k]);
+    }
+    free(text);
     return status;
 }
 

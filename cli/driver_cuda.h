@@ -26,8 +26,11 @@ FblStatus fbl_driver_cuda_device(FblContext *ctx, FblDriverCuda *cuda, FblDevice
 // Whether kernels can be compiled here: E0648 with FBL_UNSUPPORTED when NVRTC is missing.
 FblStatus fbl_driver_cuda_check(FblContext *ctx);
 
-// One kernel to machine code. Messages go to `error`, as in codegen/target.h.
-FblStatus fbl_driver_cuda_compile(const FblDriverCuda *cuda, const FblKernel *kernel, FblKernelCode *out_code, char *error, size_t error_size);
+#define FBL_CUDA_UNIT 8 // kernels in a translation unit: more save little, and each kernel's code is kept with all of its unit's
+
+// Kernels to machine code, as one translation unit; each of out_codes[count] gets a copy of the image. Messages go to `error`, as
+// in codegen/target.h. No two of the kernels may have the same name.
+FblStatus fbl_driver_cuda_compile(const FblDriverCuda *cuda, FblKernel *const *kernels, size_t count, FblKernelCode *const *out_codes, char *error, size_t error_size);
 
 // The kernels of runtime/cuda/session_source.h.
 FblStatus fbl_driver_cuda_session(const FblDriverCuda *cuda, FblKernelCode *out_code, char *error, size_t error_size);

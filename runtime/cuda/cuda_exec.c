@@ -43,6 +43,7 @@ struct FblDeviceExec {
     FblDevicePtr regions[FBL_REGION_COUNT], workspace;
     int64_t bytes;
     FblCuHandle *modules; // per kernel
+    bool *shared;         // per kernel: its module is an earlier kernel's
     Function *functions;
     FblDevicePtr *values; // arguments of all launches
     void **parameters;    // their addresses
@@ -118,10 +119,22 @@ static FblStatus create_slots(FblContext *ctx, FblDeviceExec *exec) {
     return FBL_OK;
 }
 
+// Kernels that were compiled together have equal images, which are loaded once.
+static FblCuHandle loaded_before(const FblDeviceExec *exec, const FblKernelCode *codes, size_t kernel) {
+    for (size_t k = kernel; k-- > 0;) {
+        if (codes[k].object_size == codes[kernel].object_size && memcmp(codes[k].object, codes[kernel].object, codes[k].object_size) == 0) {
+            return exec->modules[k];
+        }
+    }
+    return NULL;
+}
+
 static FblStatus load_kernels(FblContext *ctx, FblDeviceExec *exec, const FblKernelCode *codes) {
     FblCudaDevice *device = exec->device;
     for (size_t k = 0; k < exec->plan->kernel_count; k++) {
-        FblCuResult result = device->api.module_load(&exec->modules[k], codes[k].object);
+        exec->modules[k] = loaded_before(exec, codes, k);
+        exec->shared[k] = exec->modules[k] != NULL;
+        FblCuResult result = exec->modules[k] ? FBL_CU_SUCCESS : codes[k].object ? device->api.module_load(&exec->modules[k], codes[k].object) : FBL_CU_INVALID_IMAGE;
         if (result != FBL_CU_SUCCESS) {
             char text[256];
             fbl_cuda_error_text(&device->api, result, text);
@@ -207,7 +220,8 @@ static FblStatus create(FblContext *ctx, FblDeviceExec *exec, const FblDeviceExe
     FBL_TRY(allocate(ctx, exec, workspace, "the kernels' workspace", &exec->workspace));
     FBL_TRY(create_slots(ctx, exec));
     exec->modules = calloc(plan->kernel_count + 1, sizeof *exec->modules);
-    if (!exec->modules) {
+    exec->shared = calloc(plan->kernel_count + 1, sizeof *exec->shared);
+    if (!exec->modules || !exec->shared) {
         fbl_out_of_memory();
     }
     FBL_TRY(load_kernels(ctx, exec, options->codes));
@@ -243,7 +257,7 @@ void fbl_cuda_exec_destroy(FblDeviceExec *exec) {
         free(exec->functions[f].launches);
     }
     for (size_t k = 0; exec->modules && k < exec->plan->kernel_count; k++) {
-        if (exec->modules[k]) {
+        if (exec->modules[k] && !exec->shared[k]) {
             api->module_unload(exec->modules[k]);
         }
     }
@@ -268,6 +282,7 @@ void fbl_cuda_exec_destroy(FblDeviceExec *exec) {
     fbl_cuda_ops.release(&exec->device->base, exec->workspace);
     free(exec->functions);
     free(exec->modules);
+    free(exec->shared);
     free(exec->values);
     free(exec->parameters);
     free(exec->ranges);

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Whole runs with --target cuda on the software driver: results of the CPU, the same bits again, resumed, step by step, and from a compiled file.
+# run.sh FBLC OUT DRIVER
+. "$(dirname "$0")/../e2e/common.sh"
+FBL_CUDA_DRIVER=$3
+FBL_NVRTC=$3
+export FBL_CUDA_DRIVER FBL_NVRTC
+soft=$here/soft.fbl
+
+# close A B: two numbers. The CPU and the GPU sum in different orders; 16 steps at these rates leave relative differences below 1e-6, so 1e-5 is
+# room for other orders and still far below what a wrong image or scalar would cause.
+close() {
+    awk -v a="$1" -v b="$2" 'BEGIN { d = a - b; d = d < 0 ? -d : d; exit !(d <= 1e-5 * (b < 0 ? -b : b)) }' || fail "$1 and $2 are not close"
+}
+value() { sed -n "$2p" "$1" | sed "s/.*\"$3\":\([^,]*\),.*/\1/"; }
+
+"$fblc" run "$soft" --quiet --json --out "$out/cpu" > "$out/cpu.json"
+"$fblc" run "$soft" --quiet --json --target cuda --out "$out/whole" > "$out/whole.json"
+for epoch in 1 2; do
+    for key in train_loss test_loss; do
+        close "$(value "$out/whole.json" $epoch $key)" "$(value "$out/cpu.json" $epoch $key)"
+    done
+    [ "$(value "$out/whole.json" $epoch train_top1)" = "$(value "$out/cpu.json" $epoch train_top1)" ] || fail "other accuracies than on the CPU"
+done
+logs "$out/whole" > "$out/whole.logs"
+check() {
+    same "$out/whole/last.safetensors" "$out/$1/last.safetensors"
+    logs "$out/$1" > "$out/$1.logs"
+    same "$out/whole.logs" "$out/$1.logs"
+}
+
+"$fblc" run "$soft" --quiet --target cuda --out "$out/again"
+check again
+# Stopped in mid-epoch and resumed; saved on the way.
+"$fblc" run "$soft" --quiet --target cuda --max-steps 11 --out "$out/stopped"
+"$fblc" run "$soft" --quiet --target cuda --resume --save-steps 3 --out "$out/stopped"
+check stopped
+# Step by step, with images augmented on the CPU: the same bits, so the GPU's augmentation is the CPU's.
+"$fblc" run "$soft" --quiet --target cuda --check-finite --out "$out/single"
+check single
+# The checkpoint of one target is evaluated by the other.
+"$fblc" eval "$out/whole" --json --quiet > "$out/eval.cuda"
+"$fblc" eval "$out/whole" --json --quiet --target cpu > "$out/eval.cpu"
+[ "$(cut -d, -f1-5 < "$out/eval.cuda")" = "$(cut -d, -f1-5 < "$out/eval.cpu")" ] || fail "evaluations differ"
+
+# Images from the host, copied beside the step before: with mixup the loader makes them.
+"$fblc" run "$soft" --quiet --target cuda --set mixup=1 --epochs 1 --out "$out/streamed"
+"$fblc" run "$soft" --quiet --target cuda --set mixup=1 --epochs 1 --check-finite --out "$out/streamed_single"
+same "$out/streamed/last.safetensors" "$out/streamed_single/last.safetensors"
+
+# Compiled where there is no GPU, run where there is no compiler.
+FBL_CUDA_DRIVER=/nowhere/libcuda.so "$fblc" compile "$soft" --target cuda:sm_90 -o "$out/soft.fblx" > "$out/stdout"
+FBL_NVRTC=/nowhere/libnvrtc.so FBL_CACHE=off "$fblc" run "$out/soft.fblx" --quiet --out "$out/file"
+check file
+
+# The other verbs.
+"$fblc" bench "$soft" --target cuda --steps 2 --json > "$out/bench.json"
+grep -q '"device":"cuda sm_90 f32"' "$out/bench.json" || fail "bench does not name the device"
+"$fblc" profile "$soft" --target cuda --steps 2 --json > "$out/profile.json"
+grep -q '"kernel":"conv2d' "$out/profile.json" || fail "profile names no convolution"

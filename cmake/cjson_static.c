@@ -11,7 +11,7 @@ extern const unsigned char fbl_cjson_bytes[];
 extern const unsigned long fbl_cjson_size;
 
 #define FUNCTIONS(F)                                                                                                                       \
-    F(cJSON_AddArrayToObject) F(cJSON_AddItemToArray) F(cJSON_AddItemToObject) F(cJSON_AddNumberToObject) F(cJSON_AddStringToObject)       \
+    F(cJSON_AddArrayToObject) F(cJSON_AddItemToArray) F(cJSON_AddItemToObject) F(cJSON_AddNumberToObject) F(cJSON_AddStringToObject) F(cJSON_Compare) \
     F(cJSON_CreateArray) F(cJSON_CreateNull) F(cJSON_CreateNumber) F(cJSON_CreateObject) F(cJSON_CreateString) F(cJSON_Delete)             \
     F(cJSON_GetArrayItem) F(cJSON_GetArraySize) F(cJSON_GetObjectItemCaseSensitive) F(cJSON_IsArray) F(cJSON_IsNumber) F(cJSON_IsObject)   \
     F(cJSON_IsString) F(cJSON_ParseWithLength) F(cJSON_Print) F(cJSON_PrintUnformatted)

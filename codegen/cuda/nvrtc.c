@@ -177,7 +177,7 @@ FblStatus fbl_nvrtc_compile(const char *source, int32_t arch, bool specific, boo
         snprintf(error, error_size, "NVRTC %d.%d cannot compile for compute capability %d.%d", version / 1000, version % 1000 / 10, arch / 10, arch % 10);
         status = FBL_UNSUPPORTED;
     } else if (result != 0) {
-        explain(source, log ? log : nvrtc.error_string(result), error, error_size);
+        explain(source, log && *log ? log : nvrtc.error_string(result), error, error_size);
         status = FBL_INTERNAL;
     } else {
         status = take_image(program, ptx, out_image, out_size, error, error_size);

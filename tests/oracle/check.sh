@@ -1,5 +1,5 @@
 #!/bin/sh
-# check.sh FBLC COMPARE OUT_DIR MODE CASE: runs one line of cases.txt and compares. MODE is cpu (compiled, f32) or interp (the double-precision interpreter).
+# check.sh FBLC COMPARE OUT_DIR MODE CASE: runs one line of cases.txt and compares. MODE is cpu or cuda (compiled, f32) or interp (the double-precision interpreter).
 # Prints the commands, so that a failure can be rerun by hand.
 set -eu
 fblc=$1 compare=$2 out=$3 mode=$4 case=$5
@@ -8,7 +8,9 @@ line=$(awk -v name="$case" '$2 == name' "$here/cases.txt")
 [ -n "$line" ] || { echo "no case $case in cases.txt"; exit 2; }
 set -- $line
 kind=$1 file=$here/$3 loss=$4 inputs=$here/data/$5.safetensors weights=$here/data/$6.safetensors steps=$7 expected=$here/data/$8.safetensors
-if [ "$mode" = interp ]; then tolerance=${10} flag=--interp; else tolerance=$9 flag=; fi
+tolerance=$9 flag=
+if [ "$mode" = interp ]; then tolerance=${10} flag=--interp; fi
+if [ "$mode" = cuda ]; then flag=--target=cuda; fi
 sets=${11}
 mkdir -p "$out"
 dump=$out/$case.$mode.safetensors

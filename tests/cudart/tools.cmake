@@ -1,0 +1,11 @@
+# What a GPU machine needs beside the program: bench/gpu.sh runs them there.
+if(NOT TARGET op_cases)
+    add_library(op_cases OBJECT ${CMAKE_SOURCE_DIR}/tests/ops/op_cases.c)
+    target_link_libraries(op_cases PUBLIC fbl_ir)
+endif()
+add_executable(gpu_conformance ${CMAKE_SOURCE_DIR}/tests/cudart/gpu_conformance.c)
+target_link_libraries(gpu_conformance PRIVATE libfblc op_cases)
+if(NOT TARGET compare_tensors)
+    add_executable(compare_tensors ${CMAKE_SOURCE_DIR}/tests/oracle/compare_tensors.c)
+    target_link_libraries(compare_tensors PRIVATE PkgConfig::CJSON m)
+endif()

@@ -239,6 +239,7 @@ bool fbl_emit_winograd_conv(FblEmit *e) {
     code->phases = 2;
     code->items[0] = v.vectors * v.in;
     code->items[1] = v.groups * v.strips;
+    code->image_groups = v.c->n % v.images == 0 ? v.groups : 0;
     code->workspace_bytes = 4 * v.positions * (t->k_tiles * weight_position(&v, t->k) + (t->k_rest ? weight_position(&v, t->k_rest) : 0));
     int64_t after = v.positions * v.position_acc + v.m * v.line_floats + e->width * e->width;
     int64_t scratch = v.positions * v.position_in + (after > v.packed_floats ? after : v.packed_floats);

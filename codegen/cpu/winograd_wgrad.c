@@ -170,6 +170,7 @@ bool fbl_emit_winograd_weight_grad(FblEmit *e) {
     FblKernelCode *code = e->code;
     code->phases = 2;
     code->items[0] = v.chunks;
+    code->image_groups = v.c->n % v.chunks == 0 ? v.chunks : 0;
     code->items[1] = v.vectors * v.c->c;
     code->workspace_bytes = v.chunks * v.chunk_floats * 4;
     int64_t shared = v.positions * v.position_sums, x = packed_floats(&v, &v.x, 2), g = packed_floats(&v, &v.g, 0);

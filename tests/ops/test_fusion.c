@@ -162,7 +162,8 @@ static FblModule *layers_module(FblContext *ctx) {
 
 static void make_layers(FblContext *ctx, FblModule **out_module, FblBindings *leaves, FblBindings *want) {
     FblModule *plain = layers_module(ctx);
-    op_case_inputs(plain->train, 11, false, leaves);
+    // A seed for which no normalised value is so near 0 that rounding decides its mask: one flipped mask is a gradient's whole size.
+    op_case_inputs(plain->train, 12, false, leaves);
     assert_int_equal(fbl_pass_grad(plain, &(FblGradOptions){.wrt_inputs = true}), FBL_OK);
     assert_int_equal(fbl_interp_run(plain->train, leaves, &(FblInterpOptions){.seed = 1}, want), FBL_OK);
     FblPassOptions options = fbl_options_default();

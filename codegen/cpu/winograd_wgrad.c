@@ -8,8 +8,8 @@
 #define MAX_CHUNKS 16
 #define STRIP_BYTES (288 * 1024)
 #define STRIP_TILES 64
-#define MIN_TILES 16
-#define BLOCK_CHANNELS 32
+#define MIN_TILES 32
+#define BLOCK_CHANNELS 16
 
 typedef struct WinogradSums {
     FblEmit *e;

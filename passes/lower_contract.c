@@ -72,7 +72,8 @@ FblStatus fbl_lower_contraction(FblLower *lower, int32_t number) {
     kernel->kind = FBL_KERNEL_CONTRACTION;
     kernel->vector_loop = -1;
     fill_extents(graph, node, &kernel->contraction);
-    fbl_conv_choose(&kernel->contraction, lower->options->conv, lower->lanes);
+    // Code for GPUs has the direct form only.
+    fbl_conv_choose(&kernel->contraction, lower->options->channels_last ? "direct" : lower->options->conv, lower->lanes);
     bool weight_grad = node->op == FBL_OP_CONV2D_WEIGHT_GRAD;
     const FblName *quad = node->attr.names;
 

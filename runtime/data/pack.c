@@ -48,10 +48,10 @@ bool fbl_pack_parse(const uint8_t *bytes, size_t size, int64_t count, int32_t sh
     for (int64_t i = 0; i < count; i++) {
         const uint8_t *entry = bytes + HEADER + ENTRY * (size_t)i;
         uint64_t offset = get(entry, 8), width = get(entry + 8, 4), height = get(entry + 12, 4);
-        if (width == 0) {
+        if (width == 0 && offset == 0) {
             continue;
         }
-        if (height == 0 || width > (uint64_t)FBL_IMAGE_MAX_PIXELS / height || offset > size || 3 * width * height > size - offset) {
+        if (width == 0 || height == 0 || width > (uint64_t)FBL_IMAGE_MAX_PIXELS / height || offset > size || 3 * width * height > size - offset) {
             return false;
         }
     }

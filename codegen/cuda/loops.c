@@ -119,6 +119,9 @@ static Spread choose_spread(const FblCudaEmit *e) {
             s.tx = 256;
         } else {
             s.tx = 32;
+            while (s.tx > 8 && s.items / s.tx < processors) { // 8 neighbours are a sector of memory, more blocks than that help
+                s.tx /= 2;
+            }
             while (s.ty * s.tx < 1024 && s.ty * 4 < inner && (s.ty * s.tx < 256 || s.items / s.tx < processors)) {
                 s.ty *= 2;
             }
@@ -199,7 +202,7 @@ static void emit_stage(FblCudaEmit *e, FblCudaBody *outer, const Spread *spread,
     bool looped = points > 1;
     if (looped) {
         if (points > spread->ty) {
-            fbl_cuda_line(e, 2, "#pragma unroll 4");
+            fbl_cuda_line(e, 2, "#pragma unroll 8");
         }
         fbl_cuda_line(e, 2, "for (int p = ty; p < %lld; p += %lld) {", (long long)points, (long long)spread->ty);
         body.indent = 3;

@@ -1,33 +1,87 @@
-// phase 0: grid 128 x 1 x 1, block 128, 23040 bytes of dynamic shared memory
-// conv2d_data_grad_6f94_33eb6f94
+// phase 0: grid 128 x 1 x 1, block 128, 15360 bytes of dynamic shared memory
+// conv2d_data_grad_d689_91ecd689
 // from resnet_cifar.fbl:6 conv2d_data_grad (backward)
 // b0 f32 [64, 8, 8, 64] in
-// b1 f32 [64, 64, 3, 3] in
-// b2 f32 [64, 8, 8, 64] out
+// b1 f32 [64, 64] in
+// b2 f32 [64] in
+// b3 f32 [64, 8, 8, 64] in
+// b4 f32 [64] in
+// b5 f32 [64] in
+// b6 f32 [64] in
+// b7 f32 [64, 64, 3, 3] in
+// b8 f32 [64, 8, 8, 64] out
 // conv2d data gradient
-// about 2244608 bytes, 301989888 operations
-FBL_DEVICE const float *conv2d_data_grad_6f94_33eb6f94_a(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
-    return b0 + (i0 * 4096 + i2 * 512 + i3 * 64 + i1);
+// about 3310592 bytes, 301989888 operations
+FBL_DEVICE float4 conv2d_data_grad_d689_91ecd689_a(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+    const float4 v4 = *(const float4 *)(b0 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
+    const bool v6_0 = v4.x <= 0.0f;
+    const bool v6_1 = v4.y <= 0.0f;
+    const bool v6_2 = v4.z <= 0.0f;
+    const bool v6_3 = v4.w <= 0.0f;
+    const float4 v7 = *(const float4 *)(b1 + i0 * 64 + i1);
+    const float v8_0 = v6_0 ? 0.0f : v7.x;
+    const float v8_1 = v6_1 ? 0.0f : v7.y;
+    const float v8_2 = v6_2 ? 0.0f : v7.z;
+    const float v8_3 = v6_3 ? 0.0f : v7.w;
+    const float4 v9 = *(const float4 *)(b2 + i1);
+    const float v10_0 = v8_0 * v9.x;
+    const float v10_1 = v8_1 * v9.y;
+    const float v10_2 = v8_2 * v9.z;
+    const float v10_3 = v8_3 * v9.w;
+    const float4 v11 = *(const float4 *)(b3 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
+    const float4 v12 = *(const float4 *)(b4 + i1);
+    const float v14_0 = v12.x * 0.000244140625f;
+    const float v14_1 = v12.y * 0.000244140625f;
+    const float v14_2 = v12.z * 0.000244140625f;
+    const float v14_3 = v12.w * 0.000244140625f;
+    const float v15_0 = v11.x - v14_0;
+    const float v15_1 = v11.y - v14_1;
+    const float v15_2 = v11.z - v14_2;
+    const float v15_3 = v11.w - v14_3;
+    const float4 v16 = *(const float4 *)(b5 + i1);
+    const float v17_0 = v15_0 * v16.x;
+    const float v17_1 = v15_1 * v16.y;
+    const float v17_2 = v15_2 * v16.z;
+    const float v17_3 = v15_3 * v16.w;
+    const float v18_0 = v10_0 + v17_0;
+    const float v18_1 = v10_1 + v17_1;
+    const float v18_2 = v10_2 + v17_2;
+    const float v18_3 = v10_3 + v17_3;
+    const float4 v19 = *(const float4 *)(b6 + i1);
+    const float v20_0 = v19.x * v9.x;
+    const float v20_1 = v19.y * v9.y;
+    const float v20_2 = v19.z * v9.z;
+    const float v20_3 = v19.w * v9.w;
+    const float v22_0 = v20_0 * (-0.000244140625f);
+    const float v22_1 = v20_1 * (-0.000244140625f);
+    const float v22_2 = v20_2 * (-0.000244140625f);
+    const float v22_3 = v20_3 * (-0.000244140625f);
+    const float v23_0 = v18_0 + v22_0;
+    const float v23_1 = v18_1 + v22_1;
+    const float v23_2 = v18_2 + v22_2;
+    const float v23_3 = v18_3 + v22_3;
+    return make_float4(v23_0, v23_1, v23_2, v23_3);
 }
-FBL_DEVICE float4 conv2d_data_grad_6f94_33eb6f94_b(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
-    const float v9_0 = b1[i0 * 576 + i1 * 9 + i2 * 3 + i3];
-    const float v9_1 = b1[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 576];
-    const float v9_2 = b1[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 1152];
-    const float v9_3 = b1[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 1728];
-    return make_float4(v9_0, v9_1, v9_2, v9_3);
+FBL_DEVICE float4 conv2d_data_grad_d689_91ecd689_b(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+    const float v28_0 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3];
+    const float v28_1 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 576];
+    const float v28_2 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 1152];
+    const float v28_3 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 1728];
+    return make_float4(v28_0, v28_1, v28_2, v28_3);
 }
-FBL_DEVICE void conv2d_data_grad_6f94_33eb6f94_store(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
-    *(float4 *)(b2 + i0 * 4096 + i2 * 512 + i3 * 64 + i1) = make_float4(acc.x, acc.y, acc.z, acc.w);
+FBL_DEVICE void conv2d_data_grad_d689_91ecd689_store(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
+    *(float4 *)(b8 + i0 * 4096 + i2 * 512 + i3 * 64 + i1) = make_float4(acc.x, acc.y, acc.z, acc.w);
 }
 // product 4096 x 64 x 576, tile 64 x 32 x 16, 1 runs of the sum
-extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_6f94_33eb6f94(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_d689_91ecd689(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
-    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 3840;
+    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 2560;
     const int tid = threadIdx.x;
     const int n0 = blockIdx.x % 2 * 32, m0 = blockIdx.x / 2 % 64 * 64, z = blockIdx.x / 128;
     const int first = 0, last = 36;
     const int tm = tid / 8, tn = tid % 8;
     float sum[4][4] = {};
+    float4 a_next[2];
     int a_n[2], a_h[2], a_w[2];
     #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -47,7 +101,7 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_6f94_33eb6f94
             const int at_h = a_h[i] - kh * 1, at_w = a_w[i] - kw * 1;
             const int h = at_h / 1, w = at_w / 1;
             const bool inside = k < 576 && at_h >= 0 && at_w >= 0 && h < 8 && w < 8;
-            fbl_copy_async(a_tile + stage * 1280 + (tid / 4 + i * 32) * 20 + tid % 4 * 4, inside ? conv2d_data_grad_6f94_33eb6f94_a(b0, b1, b2, scalars, a_n[i], c, h, w) : b0, inside);
+            a_next[i] = inside ? conv2d_data_grad_d689_91ecd689_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, a_n[i], c, h, w) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         }
         }
         {
@@ -58,11 +112,16 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_6f94_33eb6f94
         for (int i = 0; i < 1; i++) {
             const int row = n0 + tid / 4 + i * 32;
             const bool inside = k < 576 && row < 64;
-            b_next[i] = inside ? conv2d_data_grad_6f94_33eb6f94_b(b0, b1, b2, scalars, c, row, kh, kw) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            b_next[i] = inside ? conv2d_data_grad_d689_91ecd689_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, c, row, kh, kw) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         }
         }
     };
     auto put = [&](int stage) { // from registers to shared memory
+        #pragma unroll
+        for (int i = 0; i < 2; i++) {
+            unsigned *to = a_tile + stage * 1280 + (tid / 4 + i * 32) * 20 + tid % 4 * 4;
+            *(float4 *)to = a_next[i];
+        }
         #pragma unroll
         for (int i = 0; i < 1; i++) {
             unsigned *to = b_tile + stage * 640 + (tid / 4 + i * 32) * 20 + tid % 4 * 4;
@@ -102,7 +161,7 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_6f94_33eb6f94
             }
         }
     };
-    for (int ahead = 0; ahead < 2; ahead++) {
+    for (int ahead = 0; ahead < 1; ahead++) {
         if (first + ahead < last) {
             fetch(first + ahead, ahead);
             put(ahead);
@@ -110,14 +169,14 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_6f94_33eb6f94
         fbl_copy_commit();
     }
     for (int step = first; step < last; step++) {
-        fbl_copy_wait<1>();
+        fbl_copy_wait<0>();
         __syncthreads();
-        const int next = step + 2, stage = (next - first) % 3;
+        const int next = step + 1, stage = (next - first) % 2;
         if (next < last) {
             fetch(next, stage);
         }
         fbl_copy_commit();
-        multiply((step - first) % 3);
+        multiply((step - first) % 2);
         if (next < last) {
             put(stage);
         }
@@ -137,7 +196,7 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_6f94_33eb6f94
         const int row = q / 8, column = q % 8 * 4, m = m0 + row, n = n0 + column;
         if (m < 4096 && n < 64) {
             const float4 acc = *(const float4 *)(results + row * 36 + column);
-            conv2d_data_grad_6f94_33eb6f94_store(b0, b1, b2, scalars, acc, m / 64, z * 64 + n, m / 8 % 8, m % 8);
+            conv2d_data_grad_d689_91ecd689_store(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, acc, m / 64, z * 64 + n, m / 8 % 8, m % 8);
         }
     }
 }

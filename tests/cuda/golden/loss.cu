@@ -1,76 +1,82 @@
-// phase 0: grid 8 x 1 x 1, block 128, 0 bytes of dynamic shared memory
-// reduce_max_sum_add_4f88_df164f88
-// from losses.fbl:100 reduce_max, losses.fbl:100 sum, losses.fbl:100 add (backward)
-// b0 f32 [64, 10] in
-// b1 f32 [10] in
-// b2 f32 [64] in
-// b3 f32 [64] out
-// b4 f32 [64] out
-// b5 i32 [64] in
-// b6 f32 [64, 10] out
-// about 6184 bytes, 10240 operations
-extern "C" __global__ void __launch_bounds__(128) reduce_max_sum_add_4f88_df164f88(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, float *__restrict__ b3, float *__restrict__ b4, const int *__restrict__ b5, float *__restrict__ b6, const FblScalars *scalars) {
+// phase 0: grid 2 x 1 x 1, block 128, 0 bytes of dynamic shared memory
+// sum_sum_add_4fe1_44f54fe1
+// from resnet_cifar.fbl:18 sum, resnet_cifar.fbl:18 sum, resnet_cifar.fbl:18 add, resnet_cifar.fbl:18 add
+// b0 f32 [64, 16] in
+// b1 f32 [16] out
+// b2 f32 [16] in
+// b3 f32 [16] out
+// b4 f32 [64, 16] in
+// b5 f32 [16] out
+// b6 f32 [16] in
+// b7 f32 [16] out
+// b8 f32 [16] in
+// b9 f32 [16] out
+// about 8704 bytes, 8368 operations
+extern "C" __global__ void __launch_bounds__(128) sum_sum_add_4fe1_44f54fe1(const float *__restrict__ b0, float *__restrict__ b1, const float *__restrict__ b2, float *__restrict__ b3, const float *__restrict__ b4, float *__restrict__ b5, const float *__restrict__ b6, float *__restrict__ b7, const float *__restrict__ b8, float *__restrict__ b9, const FblScalars *scalars) {
     __shared__ float parts[32];
     const int tx = threadIdx.x % 8, ty = threadIdx.x / 8;
     const int item = blockIdx.x * 8 + tx;
-    const int i0 = item; // batch
-    FblMax s0 = {-FBL_INF};
+    const int i0 = item; // channel
+    FblSum s0 = {0.0f};
     {
-        const float v4 = b2[i0];
-        for (int p = ty; p < 10; p += 16) {
-            const int i1 = p; // class
-            const float v2 = b0[i0 * 10 + i1];
-            const float v3 = b1[i1];
-            const float v5 = v3 / v4;
-            const float v6 = v2 - v5;
-            s0.take(FblMax{v6});
+        #pragma unroll 8
+        for (int p = ty; p < 64; p += 16) {
+            const int i1 = p; // batch
+            const float v2 = b0[i1 * 16 + i0];
+            s0.take(FblSum{v2});
         }
     }
-    fbl_reduce<FblMax, 8, 16>(s0, parts);
+    fbl_reduce<FblSum, 8, 16>(s0, parts);
     const float r0 = s0.v;
     {
+        const float v6 = b2[i0];
+        const float v7 = 0.899999976f * v6;
+        const float v10 = r0 * 1.52587891e-05f;
+        const float v11 = 0.100000001f * v10;
+        const float v12 = v7 + v11;
         if (ty == 0) {
-            b3[i0] = r0;
+            b1[i0] = r0;
+        }
+        if (ty == 0) {
+            b3[i0] = v12;
         }
     }
     FblSum s1 = {0.0f};
     {
-        const float v13 = b2[i0];
-        for (int p = ty; p < 10; p += 16) {
-            const int i1 = p; // class
-            const float v11 = b0[i0 * 10 + i1];
-            const float v12 = b1[i1];
-            const float v14 = v12 / v13;
-            const float v15 = v11 - v14;
-            const float v17 = v15 - r0;
-            const float v18 = expf(v17);
-            s1.take(FblSum{v18});
+        const float v21 = r0 * 1.52587891e-05f;
+        #pragma unroll 8
+        for (int p = ty; p < 64; p += 16) {
+            const int i1 = p; // batch
+            const float v15 = b4[i1 * 16 + i0];
+            const float v16 = b0[i1 * 16 + i0];
+            const float v18 = v16 / 1024.0f;
+            const float v22 = v18 - v21;
+            const float v23 = v22 * v22;
+            const float v24 = v23 * 1024.0f;
+            const float v25 = v15 + v24;
+            s1.take(FblSum{v25});
         }
     }
     fbl_reduce<FblSum, 8, 16>(s1, parts);
     const float r1 = s1.v;
     {
+        const float v29 = b6[i0];
+        const float v30 = 0.899999976f * v29;
+        const float v33 = r1 * 1.52587891e-05f;
+        const float v34 = 0.100001529f * v33;
+        const float v35 = v30 + v34;
+        const float v36 = b8[i0];
+        const float v38 = v33 + 9.99999975e-06f;
+        const float v39 = sqrtf(v38);
+        const float v40 = v36 / v39;
         if (ty == 0) {
-            b4[i0] = r1;
+            b5[i0] = r1;
         }
-    }
-    {
-        const int v23 = b5[i0];
-        const float v30 = 0.015625f / r1;
-        const float v33 = b2[i0];
-        for (int p = ty; p < 10; p += 16) {
-            const int i1 = p; // class
-            const bool v24 = v23 == i1;
-            const float v27 = v24 ? (-0.015625f) : 0.0f;
-            const float v31 = b0[i0 * 10 + i1];
-            const float v32 = b1[i1];
-            const float v34 = v32 / v33;
-            const float v35 = v31 - v34;
-            const float v37 = v35 - r0;
-            const float v38 = expf(v37);
-            const float v39 = v30 * v38;
-            const float v40 = v27 + v39;
-            b6[i0 * 10 + i1] = v40;
+        if (ty == 0) {
+            b7[i0] = v35;
+        }
+        if (ty == 0) {
+            b9[i0] = v40;
         }
     }
 }

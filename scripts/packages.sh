@@ -1,7 +1,11 @@
 #!/bin/sh
 # Installs the Debian packages that the build needs, those that are missing only. docs/dependencies.md says what each is for.
+# packages.sh cuda: also what the preset cuda links into its program.
 set -eu
-packages="gcc g++ cmake ninja-build pkg-config flex bison llvm-19-dev libmd-dev libarchive-dev libcjson-dev libpng-dev libjpeg62-turbo-dev libprotobuf-c-dev protobuf-c-compiler libcmocka-dev xz-utils"
+packages="gcc cmake ninja-build pkg-config flex bison llvm-19-dev libmd-dev libarchive-dev libcjson-dev libpng-dev libjpeg62-turbo-dev libprotobuf-c-dev protobuf-c-compiler libcmocka-dev xz-utils g++"
+if [ "${1:-}" = cuda ]; then
+    packages="$packages libzstd-dev liblz4-dev libacl1-dev liblzma-dev libbz2-dev nettle-dev zlib1g-dev"
+fi
 missing=
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q "install ok installed" || missing="$missing $package"

@@ -1,6 +1,7 @@
-// CONTRACTION kernels: products on tiles. A block brings bk of the sum at a time into shared memory, some steps ahead of the
-// multiplication; results go through shared memory to the epilogue, which sees neighbouring columns together. Where the grid
-// would be too small for the device, the sum is cut into runs: phase 0 stores partial sums, phase 1 adds them in order.
+// CONTRACTION kernels: products on tiles. Operands that are worth it are first evaluated into the workspace (phase 0,
+// contract_pack.c). A block then brings bk of the sum at a time into shared memory, some steps ahead of the multiplication;
+// results go through shared memory to the epilogue, which sees neighbouring columns together. Where the grid would be too small
+// for the device, the sum is cut into runs: the product stores partial sums, a last phase adds them in order.
 #include "codegen/cuda/contract_internal.h"
 
 #define FINISH_THREADS 128
@@ -251,13 +252,13 @@ static void results_to_shared(FblCudaProduct *p) {
 static void emit_main(FblCudaProduct *p) {
     FblCudaEmit *e = p->e;
     const FblCudaTile *t = &p->tile;
-    bool split = t->splits > 1;
+    bool split = t->splits > 1, workspace = split || p->phase > 0;
     long long m_tiles = fbl_cuda_ceil(p->m, t->bm), n_tiles = fbl_cuda_ceil(p->n, t->bn), steps = fbl_cuda_ceil(p->k, t->bk), stages = t->stages;
     const uint32_t grid[3] = {(uint32_t)(m_tiles * n_tiles * p->z), (uint32_t)t->splits, 1};
     fbl_cuda_line(e, 0, "// product %lld x %lld x %lld, tile %lld x %lld x %lld, %lld runs of the sum", (long long)p->m, (long long)p->n, (long long)p->k, (long long)t->bm,
                   (long long)t->bn, (long long)t->bk, (long long)t->splits);
-    fbl_cuda_begin_entry(e, 0, split, (uint32_t)t->threads, grid);
-    e->source->phase[0].shared_bytes = (uint32_t)t->shared_bytes;
+    fbl_cuda_begin_entry(e, p->phase, workspace, (uint32_t)t->threads, grid);
+    e->source->phase[p->phase].shared_bytes = (uint32_t)t->shared_bytes;
     fbl_cuda_line(e, 1, "FBL_DYNAMIC_SHARED;");
     fbl_cuda_line(e, 1, "unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + %lld;", stages * (long long)p->operand[0].words);
     fbl_cuda_line(e, 1, "const int tid = threadIdx.x;");
@@ -322,8 +323,8 @@ static void emit_main(FblCudaProduct *p) {
     fbl_cuda_line(e, 2, "if (m < %lld && n < %lld) {", (long long)p->m, (long long)p->n);
     fbl_cuda_line(e, 3, "const float4 acc = *(const float4 *)(results + row * %lld + column);", (long long)(t->bn + 4));
     if (split) {
-        fbl_cuda_line(e, 3, "*(float4 *)(workspace + (((long long)blockIdx.y * %lld + z) * %lld + m) * %lld + n) = acc;", (long long)p->z, (long long)p->m,
-                      (long long)p->columns);
+        fbl_cuda_line(e, 3, "*(float4 *)(workspace + %lld + (((long long)blockIdx.y * %lld + z) * %lld + m) * %lld + n) = acc;", (long long)p->partial_at,
+                      (long long)p->z, (long long)p->m, (long long)p->columns);
     } else {
         call_epilogue(p, 3);
     }
@@ -337,8 +338,8 @@ static void emit_finish(FblCudaProduct *p) {
     FblCudaEmit *e = p->e;
     long long quads = p->z * p->m * p->columns / 4;
     const uint32_t grid[3] = {(uint32_t)fbl_cuda_ceil(quads, FINISH_THREADS), 1, 1};
-    e->source->workspace_bytes = p->tile.splits * quads * 16;
-    fbl_cuda_begin_entry(e, 1, true, FINISH_THREADS, grid);
+    e->source->workspace_bytes += p->tile.splits * quads * 16;
+    fbl_cuda_begin_entry(e, p->phase + 1, true, FINISH_THREADS, grid);
     fbl_cuda_line(e, 1, "const int q = blockIdx.x * %d + threadIdx.x;", FINISH_THREADS);
     fbl_cuda_line(e, 1, "if (q >= %lld) {", quads);
     fbl_cuda_line(e, 2, "return;");
@@ -348,7 +349,7 @@ static void emit_finish(FblCudaProduct *p) {
     fbl_cuda_line(e, 1, "float4 acc = make_float4(0.0f, 0.0f, 0.0f, 0.0f);");
     fbl_cuda_line(e, 1, "#pragma unroll 4");
     fbl_cuda_line(e, 1, "for (int run = 0; run < %lld; run++) {", (long long)p->tile.splits);
-    fbl_cuda_line(e, 2, "const float4 part = *(const float4 *)(workspace + ((long long)run * %lld + q) * 4);", quads);
+    fbl_cuda_line(e, 2, "const float4 part = *(const float4 *)(workspace + %lld + ((long long)run * %lld + q) * 4);", (long long)p->partial_at, quads);
     fbl_cuda_line(e, 2, "acc.x += part.x;");
     fbl_cuda_line(e, 2, "acc.y += part.y;");
     fbl_cuda_line(e, 2, "acc.z += part.z;");
@@ -370,6 +371,7 @@ FblStatus fbl_cuda_emit_contraction(FblCudaEmit *e) {
         o->body = &kernel->operands[o->number];
         fbl_cuda_operand_prepare(&p, o);
     }
+    fbl_cuda_pack_plan(&p);
     fbl_cuda_choose_tile(&p);
     for (int i = 0; i < 2; i++) {
         FblCudaOperand *o = &p.operand[i];
@@ -380,6 +382,10 @@ FblStatus fbl_cuda_emit_contraction(FblCudaEmit *e) {
         fbl_cuda_operand_functions(&p, o);
     }
     epilogue_function(&p);
+    e->source->workspace_bytes = p.partial_at * 4;
+    if (p.phase > 0) {
+        fbl_cuda_pack_emit(&p);
+    }
     emit_main(&p);
     if (p.tile.splits > 1) {
         emit_finish(&p);

@@ -34,6 +34,8 @@ typedef struct FblCudaOperand {
     int lane_at;       // position in the body of the loop along a quad
     bool quad;         // the body is evaluated on four lanes at once; else one by one, with a limit
     bool async;        // a plain load of 16 bytes: copied in the background
+    bool packed;       // evaluated once, into the workspace, before the product: its quads are then plain there
+    int64_t packed_at, packed_quads; // floats into the workspace; quads
     int64_t tile;      // rows of the tile: bm or bn
     int64_t units;     // pieces of work of all threads for one tile: quads, or pairs of quads of halves along rows
     int64_t passes;    // ... and of one thread
@@ -45,7 +47,9 @@ typedef struct FblCudaProduct {
     const FblContraction *c;
     int64_t m, n, k, z;     // k: padded sum
     int64_t group_c, group_o, padded; // channels a group; padded channels beside taps
-    int64_t columns;        // n rounded up to 4: a row of the workspace
+    int64_t columns;        // n rounded up to 4: a row of partial sums
+    int64_t partial_at;     // where partial sums start in the workspace, in floats: after packed operands
+    int32_t phase;          // of the product: 1 after packing, else 0
     bool tensor, halves;    // tensor cores; 16-bit factors
     FblCudaTile tile;
     FblCudaOperand operand[2]; // a, b
@@ -64,5 +68,10 @@ void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o);
 void fbl_cuda_operand_setup(FblCudaProduct *p, const FblCudaOperand *o);
 void fbl_cuda_operand_fetch(FblCudaProduct *p, const FblCudaOperand *o);
 void fbl_cuda_operand_put(FblCudaProduct *p, const FblCudaOperand *o);
+// contract_pack.c: phase 0, which evaluates packed operands; where a packed quad lies as a C expression of the variables
+// that the fetch has (images: n, c, h, w; weights: row, k).
+void fbl_cuda_pack_plan(FblCudaProduct *p);
+void fbl_cuda_pack_emit(FblCudaProduct *p);
+const char *fbl_cuda_packed_address(FblCudaProduct *p, const FblCudaOperand *o, const char *n);
 
 #endif

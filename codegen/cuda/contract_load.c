@@ -60,7 +60,12 @@ void fbl_cuda_operand_prepare(FblCudaProduct *p, FblCudaOperand *o) {
         break;
     }
     o->quad = run_of(p, o) % FBL_CUDA_LANES == 0;
-    o->async = o->quad && !p->halves && p->e->options->arch >= 80 && is_plain(p, o);
+    bool plain = o->quad && is_plain(p, o);
+    // What is used for many taps is worth evaluating once; weights, because their channels are not neighbours in memory.
+    bool weights = o->name == 'b' && (p->c->kind == FBL_CONV_FORWARD || p->c->kind == FBL_CONV_DATA_GRAD);
+    bool taps = p->c->kh * p->c->kw > 1 && (p->c->kind == FBL_CONV_WEIGHT_GRAD) == (o->name == 'b');
+    o->packed = p->c->kind != FBL_MATMUL && !plain && (weights || taps);
+    o->async = !p->halves && p->e->options->arch >= 80 && (plain || o->packed);
 }
 
 static const char *index_parameters = "int i0, int i1, int i2, int i3";
@@ -71,7 +76,7 @@ void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o) {
     const char *parameters = fbl_cuda_parameters(e, false);
     const FblKInstr *value = &e->kernel->instrs[o->body->value];
     open_body(p, o, &body, o->quad);
-    if (o->async) {
+    if (o->async && !o->packed) {
         const char *address;
         fbl_cuda_line(e, 0, "FBL_DEVICE const float *%s_%c(%s, %s) {", e->name, o->name, parameters, index_parameters);
         for (int32_t d = 0; d < e->kernel->buffers[value->a].rank; d++) {
@@ -236,8 +241,14 @@ static void fetch_quad(FblCudaProduct *p, const FblCudaOperand *o, int indent, c
     const char *call = fbl_arena_printf(e->arena, "%s_%c(%s, %s, %s, %s, %s%s%s)", e->name, o->name, fbl_cuda_arguments(e), place.index[0], place.index[1], place.index[2],
                                         place.index[3], o->quad ? "" : ", ", o->quad ? "" : place.left);
     fbl_cuda_line(e, indent, "const bool inside = %s;", place.inside);
+    const char *base = "workspace";
+    if (o->packed) {
+        call = fbl_arena_printf(e->arena, o->async ? "%s" : "*(const float4 *)(%s)", fbl_cuda_packed_address(p, o, place.index[0]));
+    } else if (o->async) {
+        base = fbl_arena_printf(e->arena, "b%d", e->kernel->instrs[o->body->value].a);
+    }
     if (o->async) {
-        fbl_cuda_line(e, indent, "fbl_copy_async(%s, inside ? %s : b%d, inside);", to, call, e->kernel->instrs[o->body->value].a);
+        fbl_cuda_line(e, indent, "fbl_copy_async(%s, inside ? %s : %s, inside);", to, call, base);
     } else {
         fbl_cuda_line(e, indent, "%s = inside ? %s : make_float4(0.0f, 0.0f, 0.0f, 0.0f);", next, call);
     }

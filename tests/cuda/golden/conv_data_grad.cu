@@ -1,4 +1,5 @@
-// phase 0: grid 128 x 1 x 1, block 128, 15360 bytes of dynamic shared memory
+// phase 0: grid 292 x 1 x 1, block 256, 0 bytes of dynamic shared memory
+// phase 1: grid 128 x 1 x 1, block 128, 23040 bytes of dynamic shared memory
 // conv2d_data_grad_d689_91ecd689
 // from resnet_cifar.fbl:6 conv2d_data_grad (backward)
 // b0 f32 [64, 8, 8, 64] in
@@ -72,16 +73,31 @@ FBL_DEVICE float4 conv2d_data_grad_d689_91ecd689_b(const float *__restrict__ b0,
 FBL_DEVICE void conv2d_data_grad_d689_91ecd689_store(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
     *(float4 *)(b8 + i0 * 4096 + i2 * 512 + i3 * 64 + i1) = make_float4(acc.x, acc.y, acc.z, acc.w);
 }
+extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_d689_91ecd689(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
+    int q = blockIdx.x * 256 + threadIdx.x;
+    if (q < 65536) {
+        const int z = q % 16 * 4 / 64, c = q % 16 * 4 % 64, pixel = q / 16;
+        *(float4 *)(workspace + 0 + q * 4) = conv2d_data_grad_d689_91ecd689_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
+        return;
+    }
+    q -= 65536;
+    if (q < 9216) {
+        const int k = q % 144 * 4, row = q / 144 % 64, z = q / 9216;
+        const int tap = k / 64, c = k % 64;
+        *(float4 *)(workspace + 262144 + q * 4) = conv2d_data_grad_d689_91ecd689_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, z * 64 + c, row, tap / 3, tap % 3);
+        return;
+    }
+    q -= 9216;
+}
 // product 4096 x 64 x 576, tile 64 x 32 x 16, 1 runs of the sum
-extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_d689_91ecd689(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_d689_91ecd689_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
-    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 2560;
+    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 3840;
     const int tid = threadIdx.x;
     const int n0 = blockIdx.x % 2 * 32, m0 = blockIdx.x / 2 % 64 * 64, z = blockIdx.x / 128;
     const int first = 0, last = 36;
     const int tm = tid / 8, tn = tid % 8;
     float sum[4][4] = {};
-    float4 a_next[2];
     int a_n[2], a_h[2], a_w[2];
     #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -90,7 +106,6 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_d689_91ecd689
         a_h[i] = m < 4096 ? m / 8 % 8 + 1 : -1073741824;
         a_w[i] = m % 8 + 1;
     }
-    float4 b_next[1];
     auto fetch = [&](int step, int stage) { // from memory, to registers or on the way to shared memory
         {
         const int k = step * 16 + tid % 4 * 4;
@@ -101,7 +116,7 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_d689_91ecd689
             const int at_h = a_h[i] - kh * 1, at_w = a_w[i] - kw * 1;
             const int h = at_h / 1, w = at_w / 1;
             const bool inside = k < 576 && at_h >= 0 && at_w >= 0 && h < 8 && w < 8;
-            a_next[i] = inside ? conv2d_data_grad_d689_91ecd689_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, a_n[i], c, h, w) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            fbl_copy_async(a_tile + stage * 1280 + (tid / 4 + i * 32) * 20 + tid % 4 * 4, inside ? workspace + 0 + ((a_n[i] * 8 + h) * 8 + w) * 64 + z * 64 + c : workspace, inside);
         }
         }
         {
@@ -112,21 +127,11 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_d689_91ecd689
         for (int i = 0; i < 1; i++) {
             const int row = n0 + tid / 4 + i * 32;
             const bool inside = k < 576 && row < 64;
-            b_next[i] = inside ? conv2d_data_grad_d689_91ecd689_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, c, row, kh, kw) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            fbl_copy_async(b_tile + stage * 640 + (tid / 4 + i * 32) * 20 + tid % 4 * 4, inside ? workspace + 262144 + (z * 64 + row) * 576 + k : workspace, inside);
         }
         }
     };
     auto put = [&](int stage) { // from registers to shared memory
-        #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            unsigned *to = a_tile + stage * 1280 + (tid / 4 + i * 32) * 20 + tid % 4 * 4;
-            *(float4 *)to = a_next[i];
-        }
-        #pragma unroll
-        for (int i = 0; i < 1; i++) {
-            unsigned *to = b_tile + stage * 640 + (tid / 4 + i * 32) * 20 + tid % 4 * 4;
-            *(float4 *)to = b_next[i];
-        }
     };
     auto multiply = [&](int stage) {
         const unsigned *a_now = a_tile + stage * 1280, *b_now = b_tile + stage * 640;
@@ -161,7 +166,7 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_d689_91ecd689
             }
         }
     };
-    for (int ahead = 0; ahead < 1; ahead++) {
+    for (int ahead = 0; ahead < 2; ahead++) {
         if (first + ahead < last) {
             fetch(first + ahead, ahead);
             put(ahead);
@@ -169,14 +174,14 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_d689_91ecd689
         fbl_copy_commit();
     }
     for (int step = first; step < last; step++) {
-        fbl_copy_wait<0>();
+        fbl_copy_wait<1>();
         __syncthreads();
-        const int next = step + 1, stage = (next - first) % 2;
+        const int next = step + 2, stage = (next - first) % 3;
         if (next < last) {
             fetch(next, stage);
         }
         fbl_copy_commit();
-        multiply((step - first) % 2);
+        multiply((step - first) % 3);
         if (next < last) {
             put(stage);
         }

@@ -1,4 +1,5 @@
-// phase 0: grid 512 x 1 x 1, block 128, 34560 bytes of dynamic shared memory
+// phase 0: grid 3 x 1 x 1, block 256, 0 bytes of dynamic shared memory
+// phase 1: grid 512 x 1 x 1, block 128, 34560 bytes of dynamic shared memory
 // conv2d_3b2d_a49b3b2d
 // from resnet_cifar.fbl:5 conv2d
 // b0 f32 [64, 32, 32, 16] in
@@ -19,8 +20,18 @@ FBL_DEVICE float4 conv2d_3b2d_a49b3b2d_b(const float *__restrict__ b0, const flo
 FBL_DEVICE void conv2d_3b2d_a49b3b2d_store(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
     *(float4 *)(b2 + i0 * 16384 + i2 * 512 + i3 * 16 + i1) = make_float4(acc.x, acc.y, acc.z, acc.w);
 }
+extern "C" __global__ void __launch_bounds__(256) conv2d_3b2d_a49b3b2d(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, float *__restrict__ workspace, const FblScalars *scalars) {
+    int q = blockIdx.x * 256 + threadIdx.x;
+    if (q < 576) {
+        const int k = q % 36 * 4, row = q / 36 % 16, z = q / 576;
+        const int tap = k / 16, c = k % 16;
+        *(float4 *)(workspace + 0 + q * 4) = conv2d_3b2d_a49b3b2d_b(b0, b1, b2, scalars, z * 16 + row, c, tap / 3, tap % 3);
+        return;
+    }
+    q -= 576;
+}
 // product 65536 x 16 x 144, tile 128 x 16 x 16, 1 runs of the sum
-extern "C" __global__ void __launch_bounds__(128) conv2d_3b2d_a49b3b2d(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(128) conv2d_3b2d_a49b3b2d_1(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 7680;
     const int tid = threadIdx.x;
@@ -36,7 +47,6 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_3b2d_a49b3b2d(const flo
         a_h[i] = m < 65536 ? m / 32 % 32 * 1 - 1 : -1073741824;
         a_w[i] = m % 32 * 1 - 1;
     }
-    float4 b_next[1];
     auto fetch = [&](int step, int stage) { // from memory, to registers or on the way to shared memory
         {
         const int k = step * 16 + tid % 4 * 4;
@@ -60,19 +70,11 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_3b2d_a49b3b2d(const flo
             }
             const int row = n0 + tid / 4 + i * 32;
             const bool inside = k < 144 && row < 16;
-            b_next[i] = inside ? conv2d_3b2d_a49b3b2d_b(b0, b1, b2, scalars, row, c, kh, kw) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            fbl_copy_async(b_tile + stage * 320 + (tid / 4 + i * 32) * 20 + tid % 4 * 4, inside ? workspace + 0 + (z * 16 + row) * 144 + k : workspace, inside);
         }
         }
     };
     auto put = [&](int stage) { // from registers to shared memory
-        #pragma unroll
-        for (int i = 0; i < 1; i++) {
-            if (tid + i * 128 >= 64) {
-                continue;
-            }
-            unsigned *to = b_tile + stage * 320 + (tid / 4 + i * 32) * 20 + tid % 4 * 4;
-            *(float4 *)to = b_next[i];
-        }
     };
     auto multiply = [&](int stage) {
         const unsigned *a_now = a_tile + stage * 2560, *b_now = b_tile + stage * 320;

@@ -1,5 +1,6 @@
-// phase 0: grid 36 x 16 x 1, block 64, 10240 bytes of dynamic shared memory
-// phase 1: grid 72 x 1 x 1, block 128, 0 bytes of dynamic shared memory
+// phase 0: grid 256 x 1 x 1, block 256, 0 bytes of dynamic shared memory
+// phase 1: grid 36 x 16 x 1, block 64, 15360 bytes of dynamic shared memory
+// phase 2: grid 72 x 1 x 1, block 128, 0 bytes of dynamic shared memory
 // conv2d_weight_grad_ab8a_13e1ab8a
 // from resnet_cifar.fbl:6 conv2d_weight_grad (backward)
 // b0 f32 [64, 8, 8, 64] in
@@ -103,17 +104,25 @@ FBL_DEVICE void conv2d_weight_grad_ab8a_13e1ab8a_store(const float *__restrict__
     b11[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 18] = acc.z;
     b11[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 27] = acc.w;
 }
+extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_ab8a_13e1ab8a(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
+    int q = blockIdx.x * 256 + threadIdx.x;
+    if (q < 65536) {
+        const int z = q % 16 * 4 / 64, c = q % 16 * 4 % 64, pixel = q / 16;
+        *(float4 *)(workspace + 0 + q * 4) = conv2d_weight_grad_ab8a_13e1ab8a_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
+        return;
+    }
+    q -= 65536;
+}
 // product 64 x 576 x 4096, tile 32 x 32 x 16, 16 runs of the sum
-extern "C" __global__ void __launch_bounds__(64) conv2d_weight_grad_ab8a_13e1ab8a(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(64) conv2d_weight_grad_ab8a_13e1ab8a_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
-    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 1280;
+    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 1920;
     const int tid = threadIdx.x;
     const int n0 = blockIdx.x % 18 * 32, m0 = blockIdx.x / 18 % 2 * 32, z = blockIdx.x / 36;
     const int first = blockIdx.y * 16, last = fbl_imin(first + 16, 256);
     const int tm = tid / 8, tn = tid % 8;
     float sum[4][4] = {};
     float4 a_next[2];
-    float4 b_next[2];
     auto fetch = [&](int step, int stage) { // from memory, to registers or on the way to shared memory
         {
         const int row = m0 + tid % 8 * 4;
@@ -135,7 +144,7 @@ extern "C" __global__ void __launch_bounds__(64) conv2d_weight_grad_ab8a_13e1ab8
             const int n = k / 64, oh = k / 8 % 8, ow = k % 8;
             const int h = oh * 1 - 1 + kh * 1, w = ow * 1 - 1 + kw * 1;
             const bool inside = k < 4096 && row < 576 && (unsigned)h < 8u && (unsigned)w < 8u;
-            b_next[i] = inside ? conv2d_weight_grad_ab8a_13e1ab8a_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, n, c, h, w) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            fbl_copy_async(b_tile + stage * 640 + (tid / 8 + i * 8) * 40 + tid % 8 * 4, inside ? workspace + 0 + ((n * 8 + h) * 8 + w) * 64 + z * 64 + c : workspace, inside);
         }
         }
     };
@@ -144,11 +153,6 @@ extern "C" __global__ void __launch_bounds__(64) conv2d_weight_grad_ab8a_13e1ab8
         for (int i = 0; i < 2; i++) {
             unsigned *to = a_tile + stage * 640 + (tid / 8 + i * 8) * 40 + tid % 8 * 4;
             *(float4 *)to = a_next[i];
-        }
-        #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            unsigned *to = b_tile + stage * 640 + (tid / 8 + i * 8) * 40 + tid % 8 * 4;
-            *(float4 *)to = b_next[i];
         }
     };
     auto multiply = [&](int stage) {
@@ -190,7 +194,7 @@ extern "C" __global__ void __launch_bounds__(64) conv2d_weight_grad_ab8a_13e1ab8
             }
         }
     };
-    for (int ahead = 0; ahead < 1; ahead++) {
+    for (int ahead = 0; ahead < 2; ahead++) {
         if (first + ahead < last) {
             fetch(first + ahead, ahead);
             put(ahead);
@@ -198,14 +202,14 @@ extern "C" __global__ void __launch_bounds__(64) conv2d_weight_grad_ab8a_13e1ab8
         fbl_copy_commit();
     }
     for (int step = first; step < last; step++) {
-        fbl_copy_wait<0>();
+        fbl_copy_wait<1>();
         __syncthreads();
-        const int next = step + 1, stage = (next - first) % 2;
+        const int next = step + 2, stage = (next - first) % 3;
         if (next < last) {
             fetch(next, stage);
         }
         fbl_copy_commit();
-        multiply((step - first) % 2);
+        multiply((step - first) % 3);
         if (next < last) {
             put(stage);
         }
@@ -225,11 +229,11 @@ extern "C" __global__ void __launch_bounds__(64) conv2d_weight_grad_ab8a_13e1ab8
         const int row = q / 8, column = q % 8 * 4, m = m0 + row, n = n0 + column;
         if (m < 64 && n < 576) {
             const float4 acc = *(const float4 *)(results + row * 36 + column);
-            *(float4 *)(workspace + (((long long)blockIdx.y * 1 + z) * 64 + m) * 576 + n) = acc;
+            *(float4 *)(workspace + 262144 + (((long long)blockIdx.y * 1 + z) * 64 + m) * 576 + n) = acc;
         }
     }
 }
-extern "C" __global__ void __launch_bounds__(128) conv2d_weight_grad_ab8a_13e1ab8a_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(128) conv2d_weight_grad_ab8a_13e1ab8a_2(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
     const int q = blockIdx.x * 128 + threadIdx.x;
     if (q >= 9216) {
         return;
@@ -238,7 +242,7 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_weight_grad_ab8a_13e1ab
     float4 acc = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     #pragma unroll 4
     for (int run = 0; run < 16; run++) {
-        const float4 part = *(const float4 *)(workspace + ((long long)run * 9216 + q) * 4);
+        const float4 part = *(const float4 *)(workspace + 262144 + ((long long)run * 9216 + q) * 4);
         acc.x += part.x;
         acc.y += part.y;
         acc.z += part.z;

@@ -1,0 +1,86 @@
+// Phase 0 of a contraction: operands that are no plain loads, evaluated once into the workspace in the order in which tiles
+// want them. Images: [n][h][w][group][channels padded to 4]. Weights: [group][row][tap][channels padded to 4].
+#include "codegen/cuda/contract_internal.h"
+
+#define PACK_THREADS 256
+#define PACK_LIMIT ((int64_t)1 << 28) // floats; also keeps addresses inside an int
+
+static bool is_weights(const FblCudaProduct *p, const FblCudaOperand *o) {
+    return o->name == 'b' && p->c->kind != FBL_CONV_WEIGHT_GRAD;
+}
+
+// Height and width of the image that an operand is: y for a data gradient's g, else x.
+static void image_extents(const FblCudaProduct *p, long long *h, long long *w) {
+    bool y = p->c->kind == FBL_CONV_DATA_GRAD;
+    *h = y ? p->c->oh : p->c->h;
+    *w = y ? p->c->ow : p->c->w;
+}
+
+void fbl_cuda_pack_plan(FblCudaProduct *p) {
+    for (int i = 0; i < 2; i++) {
+        FblCudaOperand *o = &p->operand[i];
+        long long h, w;
+        image_extents(p, &h, &w);
+        int64_t floats = is_weights(p, o) ? p->z * p->n * p->k : p->c->n * h * w * p->z * p->padded;
+        if (o->packed && floats > PACK_LIMIT) {
+            o->packed = o->async = false;
+        }
+        if (o->packed) {
+            o->packed_at = p->partial_at;
+            o->packed_quads = floats / 4;
+            p->partial_at += floats;
+            p->phase = 1;
+        }
+    }
+}
+
+const char *fbl_cuda_packed_address(FblCudaProduct *p, const FblCudaOperand *o, const char *n) {
+    FblCudaEmit *e = p->e;
+    if (is_weights(p, o)) {
+        return fbl_arena_printf(e->arena, "workspace + %lld + (z * %lld + row) * %lld + k", (long long)o->packed_at, (long long)p->n, (long long)p->k);
+    }
+    long long h, w;
+    image_extents(p, &h, &w);
+    return fbl_arena_printf(e->arena, "workspace + %lld + ((%s * %lld + h) * %lld + w) * %lld + z * %lld + c", (long long)o->packed_at, n, h, w,
+                            (long long)(p->z * p->padded), (long long)p->padded);
+}
+
+static void pack_operand(FblCudaProduct *p, const FblCudaOperand *o) {
+    FblCudaEmit *e = p->e;
+    long long padded = p->padded, kw = p->c->kw, h, w;
+    bool forward = p->c->kind == FBL_CONV_FORWARD;
+    const char *index;
+    // Channels of a group of this operand, of which the last quad may have fewer than four.
+    long long channels = p->c->kind == FBL_CONV_DATA_GRAD ? p->group_o : p->group_c;
+    image_extents(p, &h, &w);
+    fbl_cuda_line(e, 1, "if (q < %lld) {", (long long)o->packed_quads);
+    if (is_weights(p, o)) {
+        long long quads = p->k / 4;
+        fbl_cuda_line(e, 2, "const int k = q %% %lld * 4, row = q / %lld %% %lld, z = q / %lld;", quads, quads, (long long)p->n, quads * (long long)p->n);
+        fbl_cuda_line(e, 2, "const int tap = k / %lld, c = k %% %lld;", padded, padded);
+        index = fbl_arena_printf(e->arena, forward ? "z * %lld + row, c, tap / %lld, tap %% %lld" : "z * %lld + c, row, tap / %lld, tap %% %lld", (long long)p->group_o, kw, kw);
+    } else {
+        long long quads = p->z * padded / 4;
+        fbl_cuda_line(e, 2, "const int z = q %% %lld * 4 / %lld, c = q %% %lld * 4 %% %lld, pixel = q / %lld;", quads, padded, quads, padded, quads);
+        index = fbl_arena_printf(e->arena, "pixel / %lld, z * %lld + c, pixel / %lld %% %lld, pixel %% %lld", h * w, channels, w, h, w);
+    }
+    const char *left = o->quad ? "" : fbl_arena_printf(e->arena, ", %lld - c", channels);
+    fbl_cuda_line(e, 2, "*(float4 *)(workspace + %lld + q * 4) = %s_%c(%s, %s%s);", (long long)o->packed_at, e->name, o->name, fbl_cuda_arguments(e), index, left);
+    fbl_cuda_line(e, 2, "return;");
+    fbl_cuda_line(e, 1, "}");
+    fbl_cuda_line(e, 1, "q -= %lld;", (long long)o->packed_quads);
+}
+
+void fbl_cuda_pack_emit(FblCudaProduct *p) {
+    FblCudaEmit *e = p->e;
+    int64_t quads = p->partial_at / 4;
+    const uint32_t grid[3] = {(uint32_t)fbl_cuda_ceil(quads, PACK_THREADS), 1, 1};
+    fbl_cuda_begin_entry(e, 0, true, PACK_THREADS, grid);
+    fbl_cuda_line(e, 1, "int q = blockIdx.x * %d + threadIdx.x;", PACK_THREADS);
+    for (int i = 0; i < 2; i++) {
+        if (p->operand[i].packed) {
+            pack_operand(p, &p->operand[i]);
+        }
+    }
+    fbl_cuda_line(e, 0, "}");
+}

@@ -255,7 +255,7 @@ int main(int argc, char **argv) {
         failed += check_case(&cases[i]);
         split += run.kernels[i].source.phases > 1;
     }
-    printf("%zu contractions, %d of them with the sum split over blocks\n", count, split);
+    printf("%zu contractions, %d of them in several phases (operands packed, or the sum split over blocks)\n", count, split);
     for (size_t i = 0; i < count; i++) {
         for (int b = 0; b < 6; b++) {
             free(cases[i].buffers[b]);

@@ -1,6 +1,6 @@
 // phase 0: grid 292 x 1 x 1, block 256, 0 bytes of dynamic shared memory
 // phase 1: grid 128 x 1 x 1, block 128, 23040 bytes of dynamic shared memory
-// conv2d_data_grad_d689_91ecd689
+// conv2d_data_grad_2983_e5b62983
 // from resnet_cifar.fbl:6 conv2d_data_grad (backward)
 // b0 f32 [64, 8, 8, 64] in
 // b1 f32 [64, 64] in
@@ -13,7 +13,7 @@
 // b8 f32 [64, 8, 8, 64] out
 // conv2d data gradient
 // about 3310592 bytes, 301989888 operations
-FBL_DEVICE float4 conv2d_data_grad_d689_91ecd689_a(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+FBL_DEVICE float4 conv2d_data_grad_2983_e5b62983_a(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
     const float4 v4 = *(const float4 *)(b0 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
     const bool v6_0 = v4.x <= 0.0f;
     const bool v6_1 = v4.y <= 0.0f;
@@ -63,34 +63,34 @@ FBL_DEVICE float4 conv2d_data_grad_d689_91ecd689_a(const float *__restrict__ b0,
     const float v23_3 = v18_3 + v22_3;
     return make_float4(v23_0, v23_1, v23_2, v23_3);
 }
-FBL_DEVICE float4 conv2d_data_grad_d689_91ecd689_b(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+FBL_DEVICE float4 conv2d_data_grad_2983_e5b62983_b(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
     const float v28_0 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3];
     const float v28_1 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 576];
     const float v28_2 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 1152];
     const float v28_3 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 1728];
     return make_float4(v28_0, v28_1, v28_2, v28_3);
 }
-FBL_DEVICE void conv2d_data_grad_d689_91ecd689_store(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
+FBL_DEVICE void conv2d_data_grad_2983_e5b62983_store(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
     *(float4 *)(b8 + i0 * 4096 + i2 * 512 + i3 * 64 + i1) = make_float4(acc.x, acc.y, acc.z, acc.w);
 }
-extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_d689_91ecd689(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_2983_e5b62983(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
     int q = blockIdx.x * 256 + threadIdx.x;
     if (q < 65536) {
         const int z = q % 16 * 4 / 64, c = q % 16 * 4 % 64, pixel = q / 16;
-        *(float4 *)(workspace + 0 + q * 4) = conv2d_data_grad_d689_91ecd689_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
+        *(float4 *)(workspace + 0 + q * 4) = conv2d_data_grad_2983_e5b62983_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
         return;
     }
     q -= 65536;
     if (q < 9216) {
         const int k = q % 144 * 4, row = q / 144 % 64, z = q / 9216;
         const int tap = k / 64, c = k % 64;
-        *(float4 *)(workspace + 262144 + q * 4) = conv2d_data_grad_d689_91ecd689_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, z * 64 + c, row, tap / 3, tap % 3);
+        *(float4 *)(workspace + 262144 + q * 4) = conv2d_data_grad_2983_e5b62983_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, z * 64 + c, row, tap / 3, tap % 3);
         return;
     }
     q -= 9216;
 }
 // product 4096 x 64 x 576, tile 64 x 32 x 16, 1 runs of the sum
-extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_d689_91ecd689_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_2983_e5b62983_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 3840;
     const int tid = threadIdx.x;
@@ -201,7 +201,7 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_d689_91ecd689
         const int row = q / 8, column = q % 8 * 4, m = m0 + row, n = n0 + column;
         if (m < 4096 && n < 64) {
             const float4 acc = *(const float4 *)(results + row * 36 + column);
-            conv2d_data_grad_d689_91ecd689_store(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, acc, m / 64, z * 64 + n, m / 8 % 8, m % 8);
+            conv2d_data_grad_2983_e5b62983_store(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, acc, m / 64, z * 64 + n, m / 8 % 8, m % 8);
         }
     }
 }

@@ -1,7 +1,7 @@
 // phase 0: grid 256 x 1 x 1, block 256, 0 bytes of dynamic shared memory
 // phase 1: grid 36 x 16 x 1, block 64, 15360 bytes of dynamic shared memory
 // phase 2: grid 72 x 1 x 1, block 128, 0 bytes of dynamic shared memory
-// conv2d_weight_grad_ab8a_13e1ab8a
+// conv2d_weight_grad_6412_12fb6412
 // from resnet_cifar.fbl:6 conv2d_weight_grad (backward)
 // b0 f32 [64, 8, 8, 64] in
 // b1 f32 [64] in
@@ -17,7 +17,7 @@
 // b11 f32 [64, 64, 3, 3] out
 // conv2d weight gradient
 // about 3311360 bytes, 301989888 operations
-FBL_DEVICE float4 conv2d_weight_grad_ab8a_13e1ab8a_a(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+FBL_DEVICE float4 conv2d_weight_grad_6412_12fb6412_a(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
     const float4 v20 = *(const float4 *)(b4 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
     const bool v22_0 = v20.x <= 0.0f;
     const bool v22_1 = v20.y <= 0.0f;
@@ -67,7 +67,7 @@ FBL_DEVICE float4 conv2d_weight_grad_ab8a_13e1ab8a_a(const float *__restrict__ b
     const float v39_3 = v34_3 + v38_3;
     return make_float4(v39_0, v39_1, v39_2, v39_3);
 }
-FBL_DEVICE float4 conv2d_weight_grad_ab8a_13e1ab8a_b(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+FBL_DEVICE float4 conv2d_weight_grad_6412_12fb6412_b(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
     const float4 v4 = *(const float4 *)(b0 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
     const float4 v5 = *(const float4 *)(b1 + i1);
     const float v7_0 = v5.x * 0.000244140625f;
@@ -98,23 +98,23 @@ FBL_DEVICE float4 conv2d_weight_grad_ab8a_13e1ab8a_b(const float *__restrict__ b
     const float v15_3 = v14_3 ? 0.0f : v12_3;
     return make_float4(v15_0, v15_1, v15_2, v15_3);
 }
-FBL_DEVICE void conv2d_weight_grad_ab8a_13e1ab8a_store(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
+FBL_DEVICE void conv2d_weight_grad_6412_12fb6412_store(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
     b11[i0 * 576 + i1 * 9 + i2 * 3 + i3] = acc.x;
     b11[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 9] = acc.y;
     b11[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 18] = acc.z;
     b11[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 27] = acc.w;
 }
-extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_ab8a_13e1ab8a(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_6412_12fb6412(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
     int q = blockIdx.x * 256 + threadIdx.x;
     if (q < 65536) {
         const int z = q % 16 * 4 / 64, c = q % 16 * 4 % 64, pixel = q / 16;
-        *(float4 *)(workspace + 0 + q * 4) = conv2d_weight_grad_ab8a_13e1ab8a_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
+        *(float4 *)(workspace + 0 + q * 4) = conv2d_weight_grad_6412_12fb6412_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
         return;
     }
     q -= 65536;
 }
 // product 64 x 576 x 4096, tile 32 x 32 x 16, 16 runs of the sum
-extern "C" __global__ void __launch_bounds__(64) conv2d_weight_grad_ab8a_13e1ab8a_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(64) conv2d_weight_grad_6412_12fb6412_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 1920;
     const int tid = threadIdx.x;
@@ -131,7 +131,7 @@ extern "C" __global__ void __launch_bounds__(64) conv2d_weight_grad_ab8a_13e1ab8
             const int k = step * 16 + tid / 8 + i * 8;
             const int n = k / 64, oh = k / 8 % 8, ow = k % 8;
             const bool inside = k < 4096 && row < 64;
-            a_next[i] = inside ? conv2d_weight_grad_ab8a_13e1ab8a_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, n, row, oh, ow) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            a_next[i] = inside ? conv2d_weight_grad_6412_12fb6412_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, n, row, oh, ow) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         }
         }
         {
@@ -233,7 +233,7 @@ extern "C" __global__ void __launch_bounds__(64) conv2d_weight_grad_ab8a_13e1ab8
         }
     }
 }
-extern "C" __global__ void __launch_bounds__(128) conv2d_weight_grad_ab8a_13e1ab8a_2(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(128) conv2d_weight_grad_6412_12fb6412_2(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
     const int q = blockIdx.x * 128 + threadIdx.x;
     if (q >= 9216) {
         return;
@@ -249,5 +249,5 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_weight_grad_ab8a_13e1ab
         acc.w += part.w;
     }
     const int tap = n / 64, c = n % 64;
-    conv2d_weight_grad_ab8a_13e1ab8a_store(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, acc, z * 64 + m, c, tap / 3, tap % 3);
+    conv2d_weight_grad_6412_12fb6412_store(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, acc, z * 64 + m, c, tap / 3, tap % 3);
 }

@@ -63,7 +63,7 @@ fi
 
 # What needs no GPU: the program by itself, its compiler.
 try check 60 "$fblc" check models/cifar10_lt.fbl
-try compile 200 "$fblc" compile models/demo_lt.fbl --target "cuda:sm_$arch" -o "$work/demo.fblx"
+try compile 200 "$fblc" compile tests/e2e/tiny.fbl --target "cuda:sm_$arch" -o "$work/tiny.fblx"
 python=
 for candidate in python3 /usr/bin/python3; do
     if [ -z "$python" ] && command -v $candidate > /dev/null && $candidate -c 'import torch' 2> /dev/null; then

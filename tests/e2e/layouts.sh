@@ -4,6 +4,9 @@
 # The long-tailed selection, which goes class by class, brings all layouts into one order.
 . "$(dirname "$0")/common.sh"
 root=${FBL_DATA:-../shared/data}
+if [ ! -d "$root/cifar10-images" ] && [ -x "$root/prepare" ] && command -v xz > /dev/null; then # packed: unpacked here
+    "$root/prepare" "$out/prepared" > "$out/prepare.log" 2>&1 && root=$out/prepared
+fi
 if [ ! -d "$root/cifar10-images" ] || [ ! -d "$root/cifar-10-batches-bin" ]; then
     echo "skipped: no prepared images in $root (FBL_DATA names the folder that holds cifar10-images and cifar-10-batches-bin)"
     exit 77

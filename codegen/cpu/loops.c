@@ -77,23 +77,6 @@ static int depth_in_stage(const StageEmit *s, int32_t loop) {
     return 0;
 }
 
-// The instructions that `instr` reads; returns their number (some may be -1).
-static int operands_of(const FblKernel *kernel, const FblKInstr *instr, int32_t out[FBL_KERNEL_MAX_DIMS + 5]) {
-    int count = 0;
-    if (instr->kind == FBL_K_OP) {
-        count = fbl_op_info(instr->op)->arity;
-        memcpy(out, instr->args, (size_t)count * sizeof *out);
-    } else if (instr->kind == FBL_K_UNIFORM) {
-        out[count++] = instr->args[0];
-    } else if (instr->kind == FBL_K_LOAD) {
-        count = kernel->buffers[instr->a].rank;
-        memcpy(out, instr->index, (size_t)count * sizeof *out);
-        out[count++] = instr->guard;
-        out[count++] = instr->otherwise;
-    }
-    return count;
-}
-
 static void need(StageEmit *s, int32_t id) {
     if (id >= 0) {
         s->depth[id] = 0;
@@ -118,7 +101,7 @@ static void find_depths(StageEmit *s) {
     }
     for (int32_t id = kernel->instr_count - 1; id >= 0; id--) {
         if (s->depth[id] == 0) {
-            int count = operands_of(kernel, &kernel->instrs[id], operands);
+            int count = fbl_kernel_operands(kernel, &kernel->instrs[id], operands);
             for (int k = 0; k < count; k++) {
                 need(s, operands[k]);
             }
@@ -130,7 +113,7 @@ static void find_depths(StageEmit *s) {
             continue;
         }
         int depth = instr->kind == FBL_K_LOOP ? depth_in_stage(s, instr->a) : 0;
-        int count = operands_of(kernel, instr, operands);
+        int count = fbl_kernel_operands(kernel, instr, operands);
         for (int k = 0; k < count; k++) {
             if (operands[k] >= 0 && s->depth[operands[k]] > depth) {
                 depth = s->depth[operands[k]];

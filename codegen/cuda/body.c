@@ -23,23 +23,6 @@ void fbl_cuda_body_init(FblCudaBody *body, FblCudaEmit *e, int lanes, int32_t la
     body->values = FBL_NEW_ARRAY(e->arena, FblCudaVal, e->kernel->instr_count + 1);
 }
 
-// The instructions that `instr` reads; some may be -1.
-static int operands_of(const FblKernel *kernel, const FblKInstr *instr, int32_t out[FBL_KERNEL_MAX_DIMS + 5]) {
-    int count = 0;
-    if (instr->kind == FBL_K_OP) {
-        count = fbl_op_info(instr->op)->arity;
-        memcpy(out, instr->args, (size_t)count * sizeof *out);
-    } else if (instr->kind == FBL_K_UNIFORM) {
-        out[count++] = instr->args[0];
-    } else if (instr->kind == FBL_K_LOAD) {
-        count = kernel->buffers[instr->a].rank;
-        memcpy(out, instr->index, (size_t)count * sizeof *out);
-        out[count++] = instr->guard;
-        out[count++] = instr->otherwise;
-    }
-    return count;
-}
-
 void fbl_cuda_body_need(FblCudaBody *body, int32_t id) {
     const FblKernel *kernel = body->e->kernel;
     if (id < 0 || body->values[id].needed) {
@@ -48,7 +31,7 @@ void fbl_cuda_body_need(FblCudaBody *body, int32_t id) {
     body->values[id].needed = true;
     for (int32_t at = id; at >= 0; at--) { // operands come before their uses
         int32_t operands[FBL_KERNEL_MAX_DIMS + 5];
-        int count = body->values[at].needed ? operands_of(kernel, &kernel->instrs[at], operands) : 0;
+        int count = body->values[at].needed ? fbl_kernel_operands(kernel, &kernel->instrs[at], operands) : 0;
         for (int k = 0; k < count; k++) {
             if (operands[k] >= 0) {
                 body->values[operands[k]].needed = true;
@@ -458,7 +441,7 @@ void fbl_cuda_body_emit(FblCudaBody *body, int depth) {
             continue;
         }
         int32_t operands[FBL_KERNEL_MAX_DIMS + 5];
-        int count = operands_of(kernel, &kernel->instrs[id], operands);
+        int count = fbl_kernel_operands(kernel, &kernel->instrs[id], operands);
         value->depth = kernel->instrs[id].kind == FBL_K_LOOP ? (int8_t)(body->inner >> kernel->instrs[id].a & 1) : 0;
         for (int k = 0; k < count; k++) {
             if (operands[k] >= 0 && body->values[operands[k]].depth > value->depth) {

@@ -24,12 +24,43 @@ void fbl_context_destroy(FblContext *ctx) {
     if (ctx == NULL) {
         return;
     }
+    while (ctx->scratch != NULL) {
+        fbl_context_scratch_close(&ctx->scratch->arena);
+    }
     fbl_arena_deinit(&ctx->arena);
     free(ctx->slots);
     free(ctx);
 }
 
 FblArena *fbl_context_arena(FblContext *ctx) { return &ctx->arena; }
+
+FblArena *fbl_context_scratch_open(FblContext *ctx) {
+    FblScratch *scratch = calloc(1, sizeof *scratch);
+    if (scratch == NULL) {
+        fbl_out_of_memory();
+    }
+    fbl_arena_init(&scratch->arena);
+    scratch->next = ctx->scratch;
+    scratch->link = &ctx->scratch;
+    if (scratch->next != NULL) {
+        scratch->next->link = &scratch->next;
+    }
+    ctx->scratch = scratch;
+    return &scratch->arena;
+}
+
+void fbl_context_scratch_close(FblArena *arena) {
+    FblScratch *scratch = (FblScratch *)arena;
+    if (scratch == NULL) {
+        return;
+    }
+    *scratch->link = scratch->next;
+    if (scratch->next != NULL) {
+        scratch->next->link = scratch->link;
+    }
+    fbl_arena_deinit(&scratch->arena);
+    free(scratch);
+}
 
 static uint64_t name_hash(const char *text, size_t length) {
     uint64_t h = 0xCBF29CE484222325u;

@@ -17,6 +17,11 @@ void fbl_context_destroy(FblContext *ctx);
 
 FblArena *fbl_context_arena(FblContext *ctx);
 
+// An arena for what is dropped before the context ends. It lives until it is closed, or as long as the context.
+FblArena *fbl_context_scratch_open(FblContext *ctx);
+// Frees all that lies in `scratch`, which fbl_context_scratch_open returned; NULL does nothing.
+void fbl_context_scratch_close(FblArena *scratch);
+
 FblName fbl_intern(FblContext *ctx, const char *text);
 FblName fbl_intern_n(FblContext *ctx, const char *text, size_t length);
 

@@ -47,8 +47,15 @@ typedef struct FblInternSlot {
     uint64_t hash;
 } FblInternSlot;
 
+// An arena that may end before its context.
+typedef struct FblScratch {
+    FblArena arena; // first, so that a pointer to it is one to this
+    struct FblScratch *next, **link; // the context's list of them
+} FblScratch;
+
 struct FblContext {
     FblArena arena;
+    FblScratch *scratch;
     FblInternSlot *slots; // open addressing, power of two
     size_t slot_count, name_count;
     FblSourceEntry *sources;

@@ -6,9 +6,13 @@
 #include "cli/options.h"
 #include "passes/gradcheck.h"
 #include "passes/manager.h"
+#include "passes/simplify.h"
 
 static FblStatus check_module(FblCli *cli, FblModule *module, const char *title, bool wrt_inputs, bool *out_ok) {
-    const FblGraph *forward = module->train;
+    FblGraph *forward = NULL; // a copy: the passes discard the graphs that they replace
+    if (module->train != NULL) {
+        FBL_TRY(fbl_graph_dce(module->train, &forward));
+    }
     FblPassOptions passes = cli->passes;
     passes.wrt_inputs = wrt_inputs;
     FBL_TRY(fbl_passes_run(module, &passes));
@@ -47,7 +51,9 @@ static FblStatus check_loss(FblCli *cli, FblProgram *program, const char *loss, 
     FblSetting *settings = FBL_NEW_ARRAY(fbl_context_arena(cli->ctx), FblSetting, count + 4);
     settings[0] = (FblSetting){"class", "7"};
     settings[1] = (FblSetting){"dim", "5"};
-    memcpy(settings + 2, build.settings, count * sizeof *settings);
+    if (count > 0) {
+        memcpy(settings + 2, build.settings, count * sizeof *settings);
+    }
     build.settings = settings;
     build.setting_count = count + 2;
     build.batch = build.batch ? build.batch : 6;

@@ -17,8 +17,29 @@ const FblOpInfo *fbl_op_info(FblOp op) {
 FblGraph *fbl_graph_create(FblContext *ctx, const char *name) {
     FblGraph *graph = FBL_NEW(fbl_context_arena(ctx), FblGraph);
     graph->ctx = ctx;
+    graph->arena = fbl_context_scratch_open(ctx);
     graph->name = fbl_intern(ctx, name);
     return graph;
+}
+
+void fbl_graph_discard(FblGraph *graph) {
+    if (graph == NULL) {
+        return;
+    }
+    fbl_context_scratch_close(graph->arena);
+    *graph = (FblGraph){.ctx = graph->ctx, .name = graph->name};
+}
+
+void fbl_graph_reserve(FblGraph *graph, size_t count) {
+    if (count <= graph->capacity) {
+        return;
+    }
+    FblNode *nodes = FBL_NEW_ARRAY(graph->arena, FblNode, count);
+    if (graph->count > 0) {
+        memcpy(nodes, graph->nodes, graph->count * sizeof *nodes);
+    }
+    graph->nodes = nodes;
+    graph->capacity = count;
 }
 
 // Copies only the fields that the kind uses, so that equal attributes are equal bytes (passes hash and compare them).
@@ -50,7 +71,7 @@ static void copy_attr(FblAttr *to, const FblAttr *from, FblAttrKind kind) {
 
 FblNodeId fbl_graph_add(FblGraph *graph, FblOp op, const FblNodeId *inputs, int32_t input_count, const FblAttr *attr,
                         const FblType *given, FblLoc loc) {
-    FblArena *arena = fbl_context_arena(graph->ctx);
+    FblArena *arena = graph->arena;
     const FblType *small[8];
     const FblType **types = small;
     if (input_count > 8) {
@@ -140,5 +161,5 @@ void fbl_graph_root(FblGraph *graph, FblRootKind kind, FblName name, FblNodeId n
         return;
     }
     FblRoot root = {kind, name, node};
-    FBL_PUSH(fbl_context_arena(graph->ctx), graph->roots, graph->root_count, graph->root_capacity, root);
+    FBL_PUSH(graph->arena, graph->roots, graph->root_count, graph->root_capacity, root);
 }

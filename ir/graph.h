@@ -116,8 +116,10 @@ typedef struct FblRoot {
     FblNodeId node;
 } FblRoot;
 
+// Nodes, their inputs and roots lie in an arena of the graph's own, so that a graph that a pass has replaced can go.
 typedef struct FblGraph {
     FblContext *ctx;
+    FblArena *arena;
     FblName name; // "train", "eval", "epoch", "optimizer"
     FblNode *nodes;
     size_t count, capacity;
@@ -126,6 +128,10 @@ typedef struct FblGraph {
 } FblGraph;
 
 FblGraph *fbl_graph_create(FblContext *ctx, const char *name);
+// Frees the nodes and roots of a graph that nothing refers to any more; NULL does nothing.
+void fbl_graph_discard(FblGraph *graph);
+// Makes room for `count` nodes, so that adding so many moves none.
+void fbl_graph_reserve(FblGraph *graph, size_t count);
 
 // Adds a node and infers its type. `given` is the type of leaves, BROADCAST, CAST and of ops whose result type is given
 // (NULL otherwise); `attr` may be NULL when the kind is NONE. On a mistake in the operands (axes, dtypes, extents) adds a

@@ -163,6 +163,9 @@ typedef struct FblKernel {
 // The instructions that `instr` of `kernel` reads, some of which may be -1; returns their number.
 int32_t fbl_kernel_operands(const FblKernel *kernel, const FblKInstr *instr, int32_t out[FBL_KERNEL_MAX_DIMS + 5]);
 
+// A copy that shares nothing with `kernel` but interned names.
+FblKernel *fbl_kernel_copy(FblArena *arena, const FblKernel *kernel);
+
 // Canonical text; without `details` (name, note, estimates), which makes it the kernel's identity for caching and sharing.
 const char *fbl_kernel_print(FblContext *ctx, const FblKernel *kernel, bool details);
 FblStatus fbl_kernel_read(FblContext *ctx, uint32_t file, FblKernel **out_kernel);

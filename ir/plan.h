@@ -10,8 +10,8 @@
 // Memory regions. The runtime allocates each once (64-byte aligned) for all functions of a program.
 //   ARENA   temporaries of one function call; contents undefined between calls (each function has its own layout of it)
 //   PARAMS  parameters, f32, in files' row-major order, each at FblPlanTensor.offset (64-byte aligned, gaps zero): flat
-//   GRADS   gradients at the same offsets as their parameters
-//   SLOTS   optimizer slots: slot_count copies of the PARAMS shape, one after another
+//   GRADS   gradients of the trained parameters, which come first, at the same offsets
+//   SLOTS   optimizer slots: slot_count copies of the shape of GRADS, one after another
 //   STATES  running statistics and other state
 //   INPUTS  what the runtime fills before a call: image, label, hoisted data, scalars
 //   OUTPUTS what it reads after a call: loss, score, feature

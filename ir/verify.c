@@ -19,7 +19,7 @@ static FblStatus verify_node(const FblGraph *graph, size_t id) {
         return wrong(graph, id, "a negative number of operands");
     }
     if (node->input_count > 8) {
-        types = FBL_NEW_ARRAY(fbl_context_arena(graph->ctx), const FblType *, node->input_count);
+        types = FBL_NEW_ARRAY(graph->arena, const FblType *, node->input_count);
     }
     for (int32_t i = 0; i < node->input_count; i++) {
         if (node->inputs[i] < 0 || (size_t)node->inputs[i] >= id) {

@@ -339,7 +339,7 @@ FblStatus fbl_pass_grad(FblModule *module, const FblGradOptions *options) {
     }
     FblNodeId loss = FBL_NO_NODE;
     FBL_TRY(find_loss(old, &loss));
-    FblArena *arena = fbl_context_arena(module->ctx);
+    FblArena *arena = old->arena;
     bool *reaches = FBL_NEW_ARRAY(arena, bool, old->count + 1);
     bool *wanted = FBL_NEW_ARRAY(arena, bool, old->count + 1);
     mark_paths(module, options, old, reaches, wanted);

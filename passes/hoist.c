@@ -58,7 +58,7 @@ static bool moves(const FblNode *node, const Mobility *m) {
 }
 
 static Mobility *find_frontier(const FblModule *module, const FblGraph *train, size_t *out_count) {
-    Mobility *m = FBL_NEW_ARRAY(fbl_context_arena(train->ctx), Mobility, train->count + 1);
+    Mobility *m = FBL_NEW_ARRAY(train->arena, Mobility, train->count + 1);
     bool *live = fbl_graph_live(train);
     for (size_t i = 0; i < train->count; i++) {
         const FblNode *node = &train->nodes[i];
@@ -114,7 +114,7 @@ static FblStatus copy_epoch(const FblModule *module, FblGraph **out_graph) {
 
 // Copies into `epoch` what the frontier needs; the copies are forward nodes there.
 static FblStatus fill_epoch(FblGraph *epoch, const FblGraph *train, const Mobility *m, FblNodeId *map) {
-    bool *needed = FBL_NEW_ARRAY(fbl_context_arena(train->ctx), bool, train->count + 1);
+    bool *needed = FBL_NEW_ARRAY(train->arena, bool, train->count + 1);
     FblNodeId *no_origins = fbl_rebuild_map(train);
     for (size_t i = train->count; i-- > 0;) {
         needed[i] = needed[i] || m[i].frontier;
@@ -131,7 +131,7 @@ static FblStatus fill_epoch(FblGraph *epoch, const FblGraph *train, const Mobili
         if (map[i] != FBL_NO_NODE) {
             continue;
         }
-        FblNodeId *inputs = FBL_NEW_ARRAY(fbl_context_arena(train->ctx), FblNodeId, node->input_count);
+        FblNodeId *inputs = FBL_NEW_ARRAY(train->arena, FblNodeId, node->input_count);
         for (int32_t k = 0; k < node->input_count; k++) {
             inputs[k] = map[node->inputs[k]];
         }

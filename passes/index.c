@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-void fbl_kb_init(FblKBuild *build, FblContext *ctx, FblKernel *kernel) {
-    *build = (FblKBuild){.ctx = ctx, .kernel = kernel};
+void fbl_kb_init(FblKBuild *build, FblArena *arena, FblKernel *kernel) {
+    *build = (FblKBuild){.arena = arena, .kernel = kernel};
     build->table_size = 256;
-    build->table = FBL_NEW_ARRAY(fbl_context_arena(ctx), int32_t, build->table_size);
+    build->table = FBL_NEW_ARRAY(arena, int32_t, build->table_size);
     fbl_kb_scope(build);
 }
 
@@ -47,7 +47,7 @@ static void insert(FblKBuild *build, int32_t id) {
 }
 
 static int32_t append(FblKBuild *build, const FblKInstr *instr, const FblAffine *affine) {
-    FblArena *arena = fbl_context_arena(build->ctx);
+    FblArena *arena = build->arena;
     size_t count = build->count;
     build->affine = fbl_arena_grow(arena, build->affine, count, &build->affine_capacity, sizeof *build->affine);
     FBL_PUSH(arena, build->instrs, build->count, build->capacity, *instr);

@@ -3,7 +3,7 @@
 // An index is a sum of coefficient * atom + constant, where an atom is a loop or an integer that can't be taken apart.
 // Ranges come with it, so that divisions and remainders by constants dissolve where blocks meet ((8*b + i)/8 is b), and
 // range checks that always or never hold become constants.
-// Ownership: arrays live in the context's arena. Threads: as the context.
+// Ownership: arrays live in the arena. Threads: as the arena.
 #ifndef FBL_PASSES_INDEX_H
 #define FBL_PASSES_INDEX_H
 
@@ -22,7 +22,7 @@ typedef struct FblAffine {
 } FblAffine;
 
 typedef struct FblKBuild {
-    FblContext *ctx;
+    FblArena *arena;
     FblKernel *kernel; // its loops give the ranges
     FblKInstr *instrs;
     FblAffine *affine; // per instruction; only of i32
@@ -32,7 +32,7 @@ typedef struct FblKBuild {
     int32_t scope; // first instruction of the current scope
 } FblKBuild;
 
-void fbl_kb_init(FblKBuild *build, FblContext *ctx, FblKernel *kernel);
+void fbl_kb_init(FblKBuild *build, FblArena *arena, FblKernel *kernel);
 // Starts a scope: instructions before it are not reused (a stage or body stands alone).
 void fbl_kb_scope(FblKBuild *build);
 // Adds or finds an instruction.

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ir/kernel_text.h"
 #include "passes/algorithm.h"
 #include "passes/lower_internal.h"
 
@@ -12,7 +13,8 @@
 
 typedef struct Builder {
     FblContext *ctx;
-    FblArena *arena;
+    FblArena *arena;   // of the plan
+    FblArena *scratch; // of the function at work, where its graph, groups and kernels lie
     FblModule *module; // NULL for a single graph
     const FblLowerOptions *options;
     FblPlan *plan;
@@ -24,17 +26,20 @@ typedef struct Builder {
 
 static int64_t tensor_bytes(const FblType *type) { return fbl_type_elements(type) * fbl_dtype_bytes(type->dtype); }
 
-static int32_t share_kernel(Builder *b, FblKernel *kernel) {
-    const char *identity = fbl_kernel_print(b->ctx, kernel, false);
+// The plan's kernel with this identity: a copy of `kernel` where there was none.
+static int32_t share_kernel(Builder *b, const FblKernel *kernel) {
+    FblText text;
+    fbl_text_init(&text, b->scratch);
+    fbl_kernel_print_to(&text, kernel, false);
     for (size_t i = 0; i < b->plan->kernel_count; i++) {
-        if (strcmp(b->identities[i], identity) == 0) {
+        if (strcmp(b->identities[i], text.data) == 0) {
             return (int32_t)i;
         }
     }
     size_t count = b->plan->kernel_count;
     b->identities = fbl_arena_grow(b->arena, b->identities, count, &b->identity_capacity, sizeof *b->identities);
-    b->identities[count] = identity;
-    FBL_PUSH(b->arena, b->plan->kernels, b->plan->kernel_count, b->kernel_capacity, kernel);
+    b->identities[count] = fbl_arena_strndup(b->arena, text.data, text.length);
+    FBL_PUSH(b->arena, b->plan->kernels, b->plan->kernel_count, b->kernel_capacity, fbl_kernel_copy(b->arena, kernel));
     return (int32_t)count;
 }
 
@@ -163,20 +168,20 @@ static FblStatus lower_groups(Work *w) {
 
 // A kernel that copies `elements` elements.
 static FblKernel *copy_kernel(Builder *b, FblDtype dtype, int64_t elements) {
-    FblKernel *kernel = FBL_NEW(b->arena, FblKernel);
+    FblKernel *kernel = FBL_NEW(b->scratch, FblKernel);
     kernel->kind = FBL_KERNEL_LOOPS;
-    kernel->name = fbl_arena_printf(b->arena, "copy_%lld", (long long)elements);
+    kernel->name = fbl_arena_printf(b->scratch, "copy_%lld", (long long)elements);
     kernel->note = "state update";
     kernel->loops[0] = (FblKLoop){elements, "element"};
     kernel->loop_count = 1;
     kernel->vector_loop = 0;
-    kernel->buffers = FBL_NEW_ARRAY(b->arena, FblKernelBuffer, 2);
+    kernel->buffers = FBL_NEW_ARRAY(b->scratch, FblKernelBuffer, 2);
     for (int i = 0; i < 2; i++) {
         kernel->buffers[i] = (FblKernelBuffer){.dtype = dtype, .rank = 1, .extents = {elements}, .is_output = i == 1, .alias = -1};
     }
     kernel->buffer_count = 2;
     FblKBuild build;
-    fbl_kb_init(&build, b->ctx, kernel);
+    fbl_kb_init(&build, b->scratch, kernel);
     fbl_kb_scope(&build);
     int32_t index = fbl_ix_loop(&build, 0);
     FblKInstr load;
@@ -189,13 +194,13 @@ static FblKernel *copy_kernel(Builder *b, FblDtype dtype, int64_t elements) {
     int32_t value = fbl_kb_instr(&build, &load);
     kernel->instrs = build.instrs;
     kernel->instr_count = (int32_t)build.count;
-    kernel->stages = FBL_NEW(b->arena, FblKStage);
+    kernel->stages = FBL_NEW(b->scratch, FblKStage);
     kernel->stage_count = 1;
     FblKStage *stage = kernel->stages;
-    stage->loops = FBL_NEW(b->arena, int32_t);
+    stage->loops = FBL_NEW(b->scratch, int32_t);
     stage->loop_count = 1;
     stage->last = kernel->instr_count;
-    stage->stores = FBL_NEW(b->arena, FblKStore);
+    stage->stores = FBL_NEW(b->scratch, FblKStore);
     stage->store_count = 1;
     memset(stage->stores[0].index, 0xff, sizeof stage->stores[0].index);
     stage->stores[0].buffer = 1;
@@ -215,7 +220,7 @@ static void add_launches(Work *w) {
         const FblGroup *group = &lower->groups[g];
         FblLaunch *launch = &f->launches[f->launch_count++];
         launch->kernel = share_kernel(b, group->kernel);
-        launch->note = group->kernel->note;
+        launch->note = group->kernel->note ? fbl_arena_strndup(b->arena, group->kernel->note, strlen(group->kernel->note)) : NULL;
         launch->chain = group->chain;
         launch->loc = lower->graph->nodes[group->anchor].loc;
         launch->bindings = FBL_NEW_ARRAY(b->arena, FblPlanBinding, group->kernel->buffer_count + 1);
@@ -242,14 +247,15 @@ static void add_launches(Work *w) {
 }
 
 static FblStatus start_work(Work *w, Builder *b, const FblGraph *graph, FblPlanFunction *function) {
+    b->scratch = fbl_context_scratch_open(b->ctx);
     *w = (Work){.b = b, .function = function};
     FblLower *lower = &w->lower;
     lower->ctx = b->ctx;
-    lower->arena = b->arena;
+    lower->arena = b->scratch;
     lower->options = b->options;
     lower->lanes = b->options->vector_bytes / 4;
     FBL_TRY(fbl_lower_prepare(b->ctx, graph, b->options, &lower->graph));
-    lower->nodes = FBL_NEW_ARRAY(b->arena, FblNodePlan, lower->graph->count + 1);
+    lower->nodes = FBL_NEW_ARRAY(b->scratch, FblNodePlan, lower->graph->count + 1);
     for (size_t id = 0; id < lower->graph->count; id++) {
         lower->nodes[id].root = -1;
     }
@@ -257,6 +263,14 @@ static FblStatus start_work(Work *w, Builder *b, const FblGraph *graph, FblPlanF
         lower->nodes[lower->graph->roots[r].node].root = (int32_t)r;
     }
     return FBL_OK;
+}
+
+// Drops what led to the function; its kernels are in the plan.
+static void end_work(Work *w) {
+    fbl_graph_discard(w->lower.graph);
+    if (!w->b->options->report) { // whose notes lie there
+        fbl_context_scratch_close(w->b->scratch);
+    }
 }
 
 static FblPlanFunction *add_function(Builder *b, const char *name) {
@@ -286,6 +300,7 @@ static FblStatus lower_function(Builder *b, const FblGraph *graph) {
             FBL_PUSH(b->arena, report->notes, report->note_count, report->note_capacity, w.lower.notes[i]);
         }
     }
+    end_work(&w);
     return FBL_OK;
 }
 
@@ -312,8 +327,10 @@ static void place_params(Builder *b, int64_t *starts, int64_t *ends) {
             ends[g] = at;
         }
     }
-    plan->region_bytes[FBL_REGION_PARAMS] = plan->region_bytes[FBL_REGION_GRADS] = at;
-    plan->region_bytes[FBL_REGION_SLOTS] = at * module->slot_count;
+    int64_t trained = module->recipe.group_count > 0 ? ends[module->recipe.group_count - 1] : at;
+    plan->region_bytes[FBL_REGION_PARAMS] = at;
+    plan->region_bytes[FBL_REGION_GRADS] = trained;
+    plan->region_bytes[FBL_REGION_SLOTS] = trained * module->slot_count;
     plan->states = FBL_NEW_ARRAY(b->arena, FblPlanTensor, module->states.count + 1);
     at = 0;
     for (size_t i = 0; i < module->states.count; i++) {
@@ -354,7 +371,7 @@ static int slot_number(FblName name) {
 static bool optimizer_place(const Builder *b, FblName name, int64_t start, FblRegion *region, int64_t *offset) {
     int slot = slot_number(name);
     *region = strcmp(name, "w") == 0 ? FBL_REGION_PARAMS : strcmp(name, "g") == 0 ? FBL_REGION_GRADS : FBL_REGION_SLOTS;
-    *offset = start + (slot > 0 ? slot * b->plan->region_bytes[FBL_REGION_PARAMS] : 0);
+    *offset = start + (slot > 0 ? slot * b->plan->region_bytes[FBL_REGION_GRADS] : 0);
     return slot >= 0 || *region != FBL_REGION_SLOTS;
 }
 
@@ -432,6 +449,7 @@ static FblStatus lower_optimizer_group(Builder *b, FblPlanFunction *function, in
     function->lower_bound_bytes = bound > function->lower_bound_bytes ? bound : function->lower_bound_bytes;
     int64_t *arena = &b->plan->region_bytes[FBL_REGION_ARENA];
     *arena = bytes > *arena ? bytes : *arena;
+    end_work(&w);
     return FBL_OK;
 }
 

@@ -85,7 +85,7 @@ FblStatus fbl_lower_contraction(FblLower *lower, int32_t number) {
         body_loops(kernel, &graph->nodes[node->inputs[k]].type, operand_quads[k], &kernel->operands[k]);
     }
     body_loops(kernel, &node->type, result_quad, &kernel->epilogue);
-    fbl_kb_init(&build, lower->ctx, kernel);
+    fbl_kb_init(&build, lower->arena, kernel);
     fbl_scope_init(&scope, lower, number, &build);
     for (int k = 0; k < 2; k++) {
         FblKBody *body = &kernel->operands[k];
@@ -143,7 +143,7 @@ FblStatus fbl_lower_library(FblLower *lower, int32_t number) {
     }
     FblKBuild build;
     FblScope scope;
-    fbl_kb_init(&build, lower->ctx, kernel);
+    fbl_kb_init(&build, lower->arena, kernel);
     fbl_scope_init(&scope, lower, number, &build);
     size_t count = (size_t)node->input_count + 1;
     scope.buffers = FBL_NEW_ARRAY(lower->arena, FblKernelBuffer, count);

@@ -2,7 +2,7 @@
 //
 // A node is *kept* when it has a place in memory; all others are computed where they are used. Each kept node that is no
 // leaf is a member of one group; groups are numbered in the order in which their kernels run.
-// Ownership: everything lives in the context's arena. Threads: as the context. Private to lowering.
+// Ownership: everything lives in the function's scratch arena. Threads: as the context. Private to lowering.
 #ifndef FBL_PASSES_LOWER_INTERNAL_H
 #define FBL_PASSES_LOWER_INTERNAL_H
 

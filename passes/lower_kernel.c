@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "passes/lower_internal.h"
+#include "ir/kernel_text.h"
+#include "passes//lower_internal.h"
 
 // Elements that one work item of a kernel without reductions should at least have.
 #define ITEM_ELEMENTS 8192
@@ -418,7 +419,7 @@ FblStatus fbl_lower_loops(FblLower *lower, int32_t number) {
         plan.main = group->anchor;
         flat_loops(&plan, tensors, count, flat, &flat_count);
     }
-    fbl_kb_init(&s.build, lower->ctx, kernel);
+    fbl_kb_init(&s.build, lower->arena, kernel);
     fbl_scope_init(&s.scope, lower, number, &s.build);
     if (!group->reduces) {
         open_stage(&s, flat, flat_count, 0);
@@ -460,8 +461,10 @@ static void describe(FblLower *lower, const FblGroup *group, FblKernel *kernel) 
             snprintf(name + used, sizeof name - used, "%s%s", i ? "_" : "", text);
         }
     }
-    const char *text = fbl_kernel_print(lower->ctx, kernel, false);
-    uint64_t hash = fbl_hash_u64(text, strlen(text));
+    FblText text;
+    fbl_text_init(&text, lower->arena);
+    fbl_kernel_print_to(&text, kernel, false);
+    uint64_t hash = fbl_hash_u64(text.data, text.length);
     kernel->name = fbl_arena_printf(lower->arena, "%s_%04x", name, (unsigned)(hash & 0xffff));
     kernel->note = note;
 }

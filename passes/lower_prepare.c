@@ -289,7 +289,7 @@ static FblNodeId through_relu(Prepare *p, FblNodeId operand) {
 }
 
 static void grow(Prepare *p) {
-    FblArena *arena = fbl_context_arena(p->to->ctx);
+    FblArena *arena = p->to->arena;
     if (p->to->count + 8 <= p->relu_capacity) {
         return;
     }
@@ -315,7 +315,7 @@ static FblStatus copy_node(Prepare *p, FblNodeId id) {
         FblNodeId small[8];
         FblNodeId *inputs = small;
         if (node->input_count > 8) {
-            inputs = FBL_NEW_ARRAY(fbl_context_arena(p->to->ctx), FblNodeId, node->input_count);
+            inputs = FBL_NEW_ARRAY(p->to->arena, FblNodeId, node->input_count);
         }
         for (int32_t i = 0; i < node->input_count; i++) {
             inputs[i] = p->map[node->inputs[i]];
@@ -342,7 +342,7 @@ static FblStatus copy_node(Prepare *p, FblNodeId id) {
 
 // Each root gets a node of its own that is computed, so that it can be stored in the root's place.
 static FblStatus copy_roots(Prepare *p) {
-    bool *claimed = FBL_NEW_ARRAY(fbl_context_arena(p->to->ctx), bool, p->to->count);
+    bool *claimed = FBL_NEW_ARRAY(p->to->arena, bool, p->to->count);
     size_t count = p->to->count;
     for (size_t i = 0; i < p->from->root_count; i++) {
         const FblRoot *root = &p->from->roots[i];
@@ -384,6 +384,7 @@ FblStatus fbl_lower_prepare(FblContext *ctx, const FblGraph *graph, const FblLow
         }
     }
     FBL_TRY(fbl_rebuild_roots(clean, p.to, map));
+    fbl_graph_discard(p.to);
     *out_graph = clean;
     return FBL_OK;
 }

@@ -316,6 +316,17 @@ static FblStatus explain_failure(FblPassManager *manager, const char *pass, FblS
     return status == FBL_INTERNAL ? blame(manager, pass, "failed") : status;
 }
 
+// Frees the graphs of `old` that `module` no longer has.
+static void discard_replaced(const FblModule *old, const FblModule *module) {
+    FblGraph *const before[] = {old->train, old->eval, old->epoch, old->optimizer};
+    const FblGraph *const after[] = {module->train, module->eval, module->epoch, module->optimizer};
+    for (int i = 0; i < 4; i++) {
+        if (before[i] != after[i]) {
+            fbl_graph_discard(before[i]);
+        }
+    }
+}
+
 FblStatus fbl_manager_run(FblPassManager *manager, FblModule *module) {
     if (manager->options.print_changed) {
         manager->last_text = fbl_module_print(module);
@@ -333,6 +344,7 @@ FblStatus fbl_manager_run(FblPassManager *manager, FblModule *module) {
         if (!fbl_manager_enter(manager, name, GRAPH_PASSES[i].required)) {
             continue;
         }
+        const FblModule old = *module;
         FblStatus status = GRAPH_PASSES[i].run(manager, module);
         if (status != FBL_OK) {
             return explain_failure(manager, name, status);
@@ -340,6 +352,7 @@ FblStatus fbl_manager_run(FblPassManager *manager, FblModule *module) {
         PassRecord *record = &manager->records[manager->record_count - 1];
         record->nodes_before = before;
         record->nodes_after = node_count(module);
+        discard_replaced(&old, module);
         FBL_TRY(fbl_manager_leave(manager, name, "module", print_module, module));
         if (manager->options.verify) {
             FBL_TRY(verify(manager, name, module));

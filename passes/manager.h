@@ -19,7 +19,8 @@ typedef struct FblPassManager FblPassManager;
 FblStatus fbl_manager_create(FblContext *ctx, const FblPassOptions *options, FILE *out, FblPassManager **out_manager);
 
 // Runs all graph-level passes. On FBL_OK the module is verified (unless switched off), differentiated and simplified,
-// or --stop-after has ended the run early: fbl_manager_stopped.
+// or --stop-after has ended the run early: fbl_manager_stopped. Graphs that passes replace are discarded: who needs one
+// later copies it before.
 FblStatus fbl_manager_run(FblPassManager *manager, FblModule *module);
 
 // --start-from: reads the file (source number *out_file of the context) and has fbl_manager_run leave out all passes up to

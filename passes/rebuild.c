@@ -19,11 +19,13 @@ bool fbl_op_type_given(FblOp op) {
 }
 
 FblGraph *fbl_rebuild_begin(const FblGraph *from) {
-    return fbl_graph_create(from->ctx, from->name);
+    FblGraph *to = fbl_graph_create(from->ctx, from->name);
+    fbl_graph_reserve(to, from->count + 1);
+    return to;
 }
 
 FblNodeId *fbl_rebuild_map(const FblGraph *from) {
-    FblNodeId *map = FBL_NEW_ARRAY(fbl_context_arena(from->ctx), FblNodeId, from->count + 1);
+    FblNodeId *map = FBL_NEW_ARRAY(from->arena, FblNodeId, from->count + 1);
     for (size_t i = 0; i < from->count; i++) {
         map[i] = FBL_NO_NODE;
     }
@@ -43,7 +45,7 @@ FblNodeId fbl_rebuild_add(FblGraph *to, const FblNode *like, const FblNodeId *in
 
 FblNodeId fbl_rebuild_copy(FblGraph *to, const FblGraph *from, FblNodeId id, FblNodeId *map) {
     const FblNode *node = fbl_graph_node(from, id);
-    FblNodeId *inputs = FBL_NEW_ARRAY(fbl_context_arena(to->ctx), FblNodeId, node->input_count);
+    FblNodeId *inputs = FBL_NEW_ARRAY(from->arena, FblNodeId, node->input_count);
     for (int32_t i = 0; i < node->input_count; i++) {
         inputs[i] = map[node->inputs[i]];
     }
@@ -71,7 +73,7 @@ FblNodeId fbl_rebuild_as(FblGraph *graph, FblNodeId id, const FblType *type, Fbl
 }
 
 bool *fbl_graph_live(const FblGraph *graph) {
-    bool *live = FBL_NEW_ARRAY(fbl_context_arena(graph->ctx), bool, graph->count + 1);
+    bool *live = FBL_NEW_ARRAY(graph->arena, bool, graph->count + 1);
     for (size_t i = 0; i < graph->root_count; i++) {
         live[graph->roots[i].node] = true;
     }

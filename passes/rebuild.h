@@ -1,6 +1,6 @@
 // Copying nodes between graphs: what every graph pass does, since a finished graph is never edited in place.
 //
-// Ownership: new graphs and maps live in the context's arena. Threads: as the context.
+// Ownership: maps live in the arena of the graph they map from. Threads: as the context.
 #ifndef FBL_PASSES_REBUILD_H
 #define FBL_PASSES_REBUILD_H
 
@@ -29,7 +29,7 @@ FblStatus fbl_rebuild_roots(FblGraph *to, const FblGraph *from, const FblNodeId 
 // `id` with exactly the axes and the axis order of `type`: itself, or a broadcast that permutes or repeats.
 FblNodeId fbl_rebuild_as(FblGraph *graph, FblNodeId id, const FblType *type, FblLoc loc);
 
-// out[id] is true for every node that some root needs. Arena-allocated.
+// out[id] is true for every node that some root needs. In the graph's arena.
 bool *fbl_graph_live(const FblGraph *graph);
 
 #endif

@@ -118,7 +118,7 @@ static void table_grow(FblRewrite *rw) {
     FblNodeId *old = rw->table;
     size_t old_size = rw->table_size;
     rw->table_size = old_size == 0 ? 256 : old_size * 2;
-    rw->table = FBL_NEW_ARRAY(fbl_context_arena(rw->to->ctx), FblNodeId, rw->table_size);
+    rw->table = FBL_NEW_ARRAY(rw->to->arena, FblNodeId, rw->table_size);
     rw->table_used = 0;
     memset(rw->table, 0xff, rw->table_size * sizeof *rw->table); // FBL_NO_NODE
     for (size_t i = 0; i < old_size; i++) {
@@ -202,7 +202,7 @@ FblNodeId fbl_rw_add(FblRewrite *rw, FblOp op, const FblNodeId *inputs, int32_t 
     }
     node.path = rw->path;
     node.origin = rw->origin;
-    FBL_PUSH(fbl_context_arena(rw->to->ctx), rw->to->nodes, rw->to->count, rw->to->capacity, node);
+    FBL_PUSH(rw->to->arena, rw->to->nodes, rw->to->count, rw->to->capacity, node);
     id = (FblNodeId)rw->to->count - 1;
     if (rw->options->share) {
         table_insert(rw, id);
@@ -263,7 +263,7 @@ static FblStatus one_round(const FblGraph *from, const FblRewriteOptions *option
     FblRewrite rw = {.to = fbl_rebuild_begin(from), .options = options, .hits = hits};
     FblNodeId *map = fbl_rebuild_map(from);
     bool *live = fbl_graph_live(from);
-    FblArena *arena = fbl_context_arena(from->ctx);
+    FblArena *arena = from->arena;
     for (size_t i = 0; i < from->count; i++) {
         const FblNode *node = &from->nodes[i];
         if (!live[i]) {
@@ -293,11 +293,15 @@ FblStatus fbl_rewrite(const FblGraph *graph, const FblRewriteOptions *options, F
     FblGraph *current = NULL;
     uint64_t fired = 0;
     for (int round = 0; round < MAX_ROUNDS; round++) {
-        FBL_TRY(one_round(round == 0 ? graph : current, options, hits, &current, &fired));
+        FblGraph *before = current;
+        FBL_TRY(one_round(before == NULL ? graph : before, options, hits, &current, &fired));
+        fbl_graph_discard(before);
         if (fired == 0) {
             break;
         }
     }
     // What the rules of the last round left without a use.
-    return one_round(current, &sweep, NULL, out_graph, &fired);
+    FBL_TRY(one_round(current, &sweep, NULL, out_graph, &fired));
+    fbl_graph_discard(current);
+    return FBL_OK;
 }

@@ -3,7 +3,7 @@
 //
 // A rule sees a node that is about to be added, with its operands already in the new graph, and returns what to use
 // instead, or FBL_NO_NODE. Replacements must have exactly the node's type; the engine ignores others.
-// Ownership: graphs live in the context's arena. Threads: as the context.
+// Ownership: the graph that goes in stays the caller's; tables lie in the graph that is built. Threads: as the context.
 #ifndef FBL_PASSES_REWRITE_H
 #define FBL_PASSES_REWRITE_H
 

@@ -121,7 +121,7 @@ static bool has_slots(FblContext *ctx, const FblModule *module, const FblPlanTen
 }
 
 static uint8_t *slot_address(const FblTrainPrograms *programs, const FblPlanTensor *tensor, int slot) {
-    return programs->store->regions[FBL_REGION_SLOTS] + (int64_t)slot * fbl_exec_plan(programs->main)->region_bytes[FBL_REGION_PARAMS] + tensor->offset;
+    return programs->store->regions[FBL_REGION_SLOTS] + (int64_t)slot * fbl_exec_plan(programs->main)->region_bytes[FBL_REGION_GRADS] + tensor->offset;
 }
 
 static void describe(FblFileTensor *out, const char *name, const FblType *type, const void *data) {

@@ -54,6 +54,7 @@ static void fill_inputs(FblExec *exec, int function, uint64_t seed) {
             case FBL_F32: ((float *)at)[k] = 4 * fbl_uniform_f32(word) - 2; break;
             case FBL_I32: ((int32_t *)at)[k] = (int32_t)(word % (uint32_t)(tensor->type.index_axis ? tensor->type.index_extent : 2)); break;
             case FBL_BOOL: ((uint8_t *)at)[k] = word & 1; break;
+            default: break; // no tensor has another type
             }
         }
         if (tensor->type.rank > 0) {

@@ -97,7 +97,7 @@ static FblStatus measure(Explain *x) {
 }
 
 static int64_t bytes_of(const FblKernelBuffer *buffer) {
-    int64_t bytes = buffer->dtype == FBL_BOOL ? 1 : 4;
+    int64_t bytes = fbl_dtype_bytes(buffer->dtype);
     for (int32_t d = 0; d < buffer->rank; d++) {
         bytes *= buffer->extents[d];
     }

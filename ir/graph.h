@@ -11,7 +11,8 @@
 
 #define FBL_MAX_RANK 8
 
-typedef enum FblDtype { FBL_F32, FBL_I32, FBL_BOOL } FblDtype;
+// BF16 and F16 are how a kernel's buffer may store f32 values (ir/kernel.h): no tensor of a graph, plan or file has them.
+typedef enum FblDtype { FBL_F32, FBL_I32, FBL_BOOL, FBL_BF16, FBL_F16 } FblDtype;
 
 // A named axis. Extents below 0 are symbolic (known by name only: `fblc check` without a data set); two symbolic extents
 // are equal when the numbers are. Anything that needs their value is an error, and code generation refuses them.
@@ -172,7 +173,10 @@ int64_t fbl_type_elements(const FblType *type);
 const char *fbl_type_string(FblContext *ctx, const FblType *type);
 const char *fbl_dtype_name(FblDtype dtype);
 // Bytes of an element in memory.
-static inline int64_t fbl_dtype_bytes(FblDtype dtype) { return dtype == FBL_BOOL ? 1 : 4; }
+static inline bool fbl_dtype_is_half(FblDtype dtype) { return dtype == FBL_BF16 || dtype == FBL_F16; }
+static inline int64_t fbl_dtype_bytes(FblDtype dtype) { return dtype == FBL_BOOL ? 1 : fbl_dtype_is_half(dtype) ? 2 : 4; }
+// What a value read from memory of this type is.
+static inline FblDtype fbl_dtype_value(FblDtype dtype) { return fbl_dtype_is_half(dtype) ? FBL_F32 : dtype; }
 
 // Inference: the type of (op, attr) over the given input types. `given` as for fbl_graph_add. On a mistake adds a
 // diagnostic at `loc` with both axis lists and returns FBL_USER. The hook behind fbl_graph_add and the verifier.

@@ -80,6 +80,8 @@ SCALAR(CAST) {
         return from == FBL_F32 ? to_i32(x[0]) : x[0];
     case FBL_BOOL:
         return x[0] != 0;
+    default:
+        break;
     }
     return x[0];
 }

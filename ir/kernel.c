@@ -7,7 +7,7 @@ int32_t fbl_kernel_operands(const FblKernel *kernel, const FblKInstr *instr, int
     if (instr->kind == FBL_K_OP) {
         count = fbl_op_info(instr->op)->arity;
         memcpy(out, instr->args, (size_t)count * sizeof *out);
-    } else if (instr->kind == FBL_K_UNIFORM) {
+    } else if (instr->kind == FBL_K_UNIFORM || instr->kind == FBL_K_ROUND) {
         out[count++] = instr->args[0];
     } else if (instr->kind == FBL_K_LOAD) {
         count = kernel->buffers[instr->a].rank;

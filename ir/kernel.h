@@ -37,11 +37,13 @@ typedef enum FblKernelKind { FBL_KERNEL_LOOPS, FBL_KERNEL_CONTRACTION, FBL_KERNE
 // A buffer argument: element type and physical extents; strides are row-major. Two buffer arguments of a kernel never
 // overlap, except that an output may be exactly an input (in-place) where `alias` names that input's index.
 typedef struct FblKernelBuffer {
-    FblDtype dtype; // BOOL is stored as one byte 0 or 1
+    // BOOL is stored as one byte 0 or 1. BF16 and F16 hold f32 values: a load widens, a store rounds to the nearest, ties to
+    // even; infinities and NaN stay what they are. No buffer of a LIBRARY kernel has them.
+    FblDtype dtype;
     int32_t rank;
     int64_t extents[FBL_KERNEL_MAX_DIMS];
     bool is_output;
-    int32_t alias; // -1, or the buffer index that may share memory element for element
+    int32_t alias; // -1, or the buffer index, of elements of the same size, that may share memory element for element
 } FblKernelBuffer;
 
 typedef enum FblKInstrKind {
@@ -51,12 +53,13 @@ typedef enum FblKInstrKind {
     FBL_K_OP,      // graph pointwise op over args; dtype is the result's, operands convert as in the graph
     FBL_K_RESULT,  // the finished reduction number `a` of an earlier stage
     FBL_K_ACC,     // the accumulated value (contraction epilogue only)
-    FBL_K_UNIFORM  // uniform (0,1) of stream `a` at element args[0] (i32)
+    FBL_K_UNIFORM, // uniform (0,1) of stream `a` at element args[0] (i32)
+    FBL_K_ROUND    // args[0] (f32) as it would be read back from a buffer of type `a` (BF16 or F16)
 } FblKInstrKind;
 
 typedef struct FblKInstr {
     FblKInstrKind kind;
-    FblDtype dtype;
+    FblDtype dtype; // of the value: F32, I32 or BOOL
     FblOp op;      // FBL_K_OP. i32 ADD SUB MUL DIV (floor) MOD MIN MAX and comparisons serve as index arithmetic
     int32_t a;
     double value;  // FBL_K_CONST

@@ -48,6 +48,7 @@ static void print_instr(FblText *text, const FblKernel *kernel, int32_t id) {
         break;
     case FBL_K_RESULT: fbl_text_printf(text, "result %s %d", dtype, instr->a); break;
     case FBL_K_ACC: fbl_text_printf(text, "acc"); break;
+    case FBL_K_ROUND: fbl_text_printf(text, "round %s %%%d", fbl_dtype_name((FblDtype)instr->a), instr->args[0]); break;
     case FBL_K_UNIFORM: fbl_text_printf(text, "uniform %lld %%%d", (long long)(uint32_t)instr->a, instr->args[0]); break;
     }
     fbl_text_printf(text, "\n");

@@ -22,6 +22,18 @@ FblStatus fbl_reader_dtype(FblReader *r, FblDtype *out_dtype) {
     return FBL_OK;
 }
 
+// What a buffer stores, or a value is rounded to.
+static FblStatus storage(FblReader *r, bool half, FblDtype *out_dtype) {
+    static const char *const names[2] = {"bf16", "f16"};
+    if (!half && !fbl_reader_at_word(r, names[0]) && !fbl_reader_at_word(r, names[1])) {
+        return fbl_reader_dtype(r, out_dtype);
+    }
+    int choice;
+    FBL_TRY(fbl_reader_choice(r, names, 2, "bf16 or f16", &choice));
+    *out_dtype = choice == 0 ? FBL_BF16 : FBL_F16;
+    return FBL_OK;
+}
+
 static FblStatus bounded(FblReader *r, int64_t low, int64_t high, int64_t *out) {
     FblReader before = *r;
     FBL_TRY(fbl_reader_integer(r, out));
@@ -92,7 +104,7 @@ typedef struct KernelReader {
 static FblStatus read_buffer(KernelReader *k) {
     FblReader *r = k->r;
     FblKernelBuffer buffer = {.alias = -1};
-    FBL_TRY(fbl_reader_dtype(r, &buffer.dtype));
+    FBL_TRY(storage(r, false, &buffer.dtype));
     FBL_TRY(fbl_reader_punct(r, '['));
     int64_t elements = 1;
     while (!fbl_reader_at(r, ']')) {
@@ -165,9 +177,9 @@ static FblStatus read_instr(KernelReader *k) {
     }
     FBL_TRY(fbl_reader_next(r));
     FBL_TRY(fbl_reader_punct(r, '='));
-    static const char *const names[] = {"const", "loop", "load", "result", "acc", "uniform"};
+    static const char *const names[] = {"const", "loop", "load", "result", "acc", "uniform", "round"};
     int choice = -1;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         choice = fbl_reader_at_word(r, names[i]) ? i : choice;
     }
     if (choice >= 0) {
@@ -205,6 +217,14 @@ static FblStatus read_instr(KernelReader *k) {
         instr.a = (int32_t)(uint32_t)stream;
         FBL_TRY(node(r, &instr.args[0]));
         break;
+    case 6: {
+        FblDtype to;
+        instr.kind = FBL_K_ROUND;
+        FBL_TRY(storage(r, true, &to));
+        instr.a = (int32_t)to;
+        FBL_TRY(node(r, &instr.args[0]));
+        break;
+    }
     default: FBL_TRY(read_op(r, &instr)); break;
     }
     FBL_PUSH(k->arena, k->kernel->instrs, count, k->instrs, instr);

@@ -76,7 +76,7 @@ static FblStatus check_place(const Check *c, int32_t buffer, const int32_t *inde
 static FblStatus check_instr(Check *c, int32_t id) {
     const FblKernel *kernel = c->kernel;
     const FblKInstr *instr = &kernel->instrs[id];
-    if (instr->dtype > FBL_BOOL || instr->kind > FBL_K_UNIFORM) {
+    if (instr->dtype > FBL_BOOL || instr->kind > FBL_K_ROUND) {
         return bad(c, "an instruction of no known kind", id);
     }
     switch (instr->kind) {
@@ -96,7 +96,7 @@ static FblStatus check_instr(Check *c, int32_t id) {
             return bad(c, "a load with a wrong guard", id);
         }
         FBL_TRY(check_place(c, instr->a, instr->index, id, instr->guard >= 0));
-        if (kernel->buffers[instr->a].dtype != instr->dtype || kernel->buffers[instr->a].is_output) {
+        if (fbl_dtype_value(kernel->buffers[instr->a].dtype) != instr->dtype || kernel->buffers[instr->a].is_output) {
             return bad(c, "a load of another type, or from an output", id);
         }
         break;
@@ -125,6 +125,11 @@ static FblStatus check_instr(Check *c, int32_t id) {
             return bad(c, "a random number without an index", id);
         }
         break;
+    case FBL_K_ROUND:
+        if (!is_instr(instr->args[0], id) || kernel->instrs[instr->args[0]].dtype != FBL_F32 || instr->dtype != FBL_F32 || !fbl_dtype_is_half((FblDtype)instr->a)) {
+            return bad(c, "a rounding of no real number, or to no half precision", id);
+        }
+        break;
     }
     find_range(c, id);
     return FBL_OK;
@@ -138,7 +143,7 @@ static FblStatus check_stores(Check *c, const FblKStore *stores, int32_t count) 
             return bad(c, "a store of no value", i);
         }
         FBL_TRY(check_place(c, store->buffer, store->index, all, store->guard >= 0));
-        if (!c->kernel->buffers[store->buffer].is_output || c->kernel->buffers[store->buffer].dtype != c->kernel->instrs[store->value].dtype) {
+        if (!c->kernel->buffers[store->buffer].is_output || fbl_dtype_value(c->kernel->buffers[store->buffer].dtype) != c->kernel->instrs[store->value].dtype) {
             return bad(c, "a store into an input, or of another type", i);
         }
     }
@@ -256,6 +261,9 @@ static FblStatus check_library(const Check *c) {
         if (!beta && have != elements) {
             return bad(c, "a library kernel whose buffers have another size", i);
         }
+        if (fbl_dtype_bytes(kernel->buffers[i].dtype) != 4) {
+            return bad(c, "a library kernel on elements that are no words", i);
+        }
     }
     return FBL_OK;
 }
@@ -269,6 +277,10 @@ FblStatus fbl_kernel_verify(FblContext *ctx, const FblKernel *kernel) {
         const FblKernelBuffer *buffer = &kernel->buffers[i];
         if (buffer->alias >= kernel->buffer_count || (buffer->alias >= 0 && (!buffer->is_output || kernel->buffers[buffer->alias].is_output))) {
             status = bad(&c, "a buffer over one that is no input", i);
+        } else if (buffer->alias >= 0 && fbl_dtype_bytes(buffer->dtype) != fbl_dtype_bytes(kernel->buffers[buffer->alias].dtype)) {
+            status = bad(&c, "a buffer over one of other elements", i);
+        } else if (buffer->dtype > FBL_F16) {
+            status = bad(&c, "a buffer of no known type", i);
         }
     }
     for (int32_t id = 0; id < kernel->instr_count && status == FBL_OK; id++) {

@@ -5,11 +5,9 @@ static FblStatus bad(FblContext *ctx, const char *where, const char *what) {
     return FBL_INTERNAL;
 }
 
-static int64_t dtype_bytes(FblDtype dtype) { return dtype == FBL_BOOL ? 1 : 4; }
-
 // Bytes of a buffer; -1 when the product overflows.
 static int64_t buffer_bytes(const FblKernelBuffer *buffer) {
-    int64_t bytes = dtype_bytes(buffer->dtype);
+    int64_t bytes = fbl_dtype_bytes(buffer->dtype);
     for (int32_t d = 0; d < buffer->rank; d++) {
         if (!fbl_mul_i64(bytes, buffer->extents[d], &bytes)) {
             return -1;
@@ -25,7 +23,7 @@ static bool inside(const FblPlan *plan, FblRegion region, int64_t offset, int64_
 static FblStatus check_tensors(FblContext *ctx, const FblPlan *plan, const FblPlanTensor *tensors, size_t count, FblRegion region) {
     for (size_t i = 0; i < count; i++) {
         int64_t elements = fbl_type_elements(&tensors[i].type), bytes;
-        if (elements < 0 || !fbl_mul_i64(elements, dtype_bytes(tensors[i].type.dtype), &bytes) || tensors[i].region != region ||
+        if (elements < 0 || !fbl_mul_i64(elements, fbl_dtype_bytes(tensors[i].type.dtype), &bytes) || tensors[i].region != region ||
             !inside(plan, region, tensors[i].offset, bytes) || tensors[i].offset % 4 != 0) {
             return bad(ctx, tensors[i].name, "does not lie in its region");
         }

@@ -67,6 +67,10 @@ const char *fbl_dtype_name(FblDtype dtype) {
         return "i32";
     case FBL_BOOL:
         return "bool";
+    case FBL_BF16:
+        return "bf16";
+    case FBL_F16:
+        return "f16";
     }
     return "?";
 }

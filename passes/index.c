@@ -158,6 +158,13 @@ int32_t fbl_kb_cast(FblKBuild *build, int32_t id, FblDtype dtype) {
     return fbl_kb_op(build, FBL_OP_CAST, dtype, id, -1, -1);
 }
 
+int32_t fbl_kb_round(FblKBuild *build, int32_t id, FblDtype storage) {
+    FblKInstr q = blank(FBL_K_ROUND, FBL_F32);
+    q.a = (int32_t)storage;
+    q.args[0] = id;
+    return fbl_kb_instr(build, &q);
+}
+
 int32_t fbl_kb_and(FblKBuild *build, int32_t a, int32_t b) {
     if (fbl_kb_known(build, a, true)) {
         return fbl_kb_known(build, b, true) ? -1 : b;

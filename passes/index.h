@@ -44,6 +44,8 @@ bool fbl_kb_is_const(const FblKBuild *build, int32_t id, double *out_value);
 int32_t fbl_kb_op(FblKBuild *build, FblOp op, FblDtype dtype, int32_t a, int32_t b, int32_t c);
 // `id` as `dtype`.
 int32_t fbl_kb_cast(FblKBuild *build, int32_t id, FblDtype dtype);
+// `id` (f32) as memory of type `storage` would give it back.
+int32_t fbl_kb_round(FblKBuild *build, int32_t id, FblDtype storage);
 
 // Index arithmetic; all operands i32.
 int32_t fbl_ix_const(FblKBuild *build, int64_t value);

@@ -75,6 +75,5 @@ void fbl_lower_layouts(FblLower *lower) {
         FblNodePlan *plan = &lower->nodes[id];
         bool plain = fbl_lower_is_leaf(node->op) || plan->dense || plan->root >= 0 || !lower->options->block_layouts;
         plan->layout = plain ? fbl_layout_plain(&node->type) : choose(lower, &node->type);
-        plan->bytes = fbl_type_elements(&node->type) * fbl_dtype_bytes(node->type.dtype);
     }
 }

@@ -286,6 +286,7 @@ static FblStatus lower_function(Builder *b, const FblGraph *graph) {
     FBL_TRY(place_leaves(&w));
     fbl_lower_keep(&w.lower);
     fbl_lower_layouts(&w.lower);
+    fbl_lower_storage(&w.lower);
     place_roots(&w);
     FBL_TRY(fbl_lower_groups(&w.lower));
     FBL_TRY(lower_groups(&w));
@@ -413,6 +414,7 @@ static FblStatus lower_optimizer_group(Builder *b, FblPlanFunction *function, in
     *input_capacity = w.input_capacity;
     fbl_lower_keep(lower);
     fbl_lower_layouts(lower);
+    fbl_lower_storage(lower);
     for (size_t r = 0; r < lower->graph->root_count; r++) {
         FblNodePlan *plan = &lower->nodes[lower->graph->roots[r].node];
         optimizer_place(b, lower->graph->roots[r].name, start, &plan->region, &plan->offset);

@@ -79,7 +79,7 @@ static int32_t buffer_of(FblScope *scope, FblNodeId id, bool output) {
             return (int32_t)i;
         }
     }
-    FblKernelBuffer buffer = {.dtype = node_of(scope, id)->type.dtype, .is_output = output, .alias = -1};
+    FblKernelBuffer buffer = {.dtype = plan->storage, .is_output = output, .alias = -1};
     for (int i = 0; i < plan->layout.rank; i++) {
         if (plan->layout.dims[i].extent != 1 || scope->keep_unit_dims) {
             buffer.extents[buffer.rank++] = plan->layout.dims[i].extent;
@@ -419,8 +419,16 @@ static int32_t value_at(FblScope *scope, FblNodeId id, const int32_t *index, boo
     return memo.value;
 }
 
+// What this kernel stores in half precision others read back rounded: so does this kernel, or a mask that it computes would
+// not fit theirs.
 int32_t fbl_scope_value(FblScope *scope, FblNodeId id, const int32_t *index) {
-    return value_at(scope, id, index, false);
+    int32_t value = value_at(scope, id, index, false);
+    const FblNodePlan *plan = &scope->lower->nodes[id];
+    if (!fbl_dtype_is_half(plan->storage) || is_load(scope, id)) {
+        return value;
+    }
+    const FblMember *member = fbl_group_member(scope->group, id);
+    return member && member->stored ? fbl_kb_round(scope->build, value, plan->storage) : value;
 }
 
 int32_t fbl_scope_compute(FblScope *scope, FblNodeId id, const int32_t *index) {

@@ -43,6 +43,7 @@ typedef struct FblNodePlan {
     int32_t root;    // index of the root it is stored for, or -1
     int32_t ops, loads, depth; // of computing one element in place: work, large loads, nesting
     FblLayout layout;
+    FblDtype storage; // element type in memory: the node's own, or a half of f32
     FblRegion region;
     int64_t offset, bytes;
     int32_t first, last; // launches between which it is alive
@@ -82,6 +83,9 @@ FblStatus fbl_lower_prepare(FblContext *ctx, const FblGraph *graph, const FblLow
 void fbl_lower_layouts(FblLower *lower);
 // Row-major over the axes of `type`.
 FblLayout fbl_layout_plain(const FblType *type);
+
+// storage.c: element types in memory, and from them and the layouts the bytes of every node.
+void fbl_lower_storage(FblLower *lower);
 
 // fuse_keep.c: decides which nodes are kept. fuse.c: forms the groups.
 void fbl_lower_keep(FblLower *lower);

@@ -283,6 +283,7 @@ void fbl_exec_set_tensor(const FblExec *exec, const FblPlanTensor *tensor, const
         case FBL_F32: ((float *)at)[i] = (float)values[i]; break;
         case FBL_I32: ((int32_t *)at)[i] = (int32_t)values[i]; break;
         case FBL_BOOL: ((uint8_t *)at)[i] = values[i] != 0; break;
+        default: break; // no tensor has another type
         }
     }
     send(exec, tensor, 0, count * fbl_dtype_bytes(tensor->type.dtype));

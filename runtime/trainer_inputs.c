@@ -139,6 +139,7 @@ static FblStatus to_binding(FblBindings *leaves, FblName name, const FblType *ty
         case FBL_F32: tensor.data[i] = (double)((const float *)(const void *)data)[i]; break;
         case FBL_I32: tensor.data[i] = (double)((const int32_t *)(const void *)data)[i]; break;
         case FBL_BOOL: tensor.data[i] = data[i]; break;
+        default: break; // no tensor has another type
         }
     }
     return fbl_bindings_set(leaves, name, tensor);

@@ -78,7 +78,7 @@ static void clone_body(Build *b, const FblKBody *body, const int32_t *with, int3
             map[id] = acc;
             continue;
         }
-        if (instr.kind == FBL_K_OP || instr.kind == FBL_K_UNIFORM) {
+        if (instr.kind == FBL_K_OP || instr.kind == FBL_K_UNIFORM || instr.kind == FBL_K_ROUND) {
             int arity = instr.kind == FBL_K_OP ? fbl_op_info(instr.op)->arity : 1;
             for (int k = 0; k < arity; k++) {
                 instr.args[k] = map[instr.args[k]];

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "codegen/cpu/half.h"
+
 static int64_t gcd(int64_t a, int64_t b) {
     a = a < 0 ? -a : a;
     b = b < 0 ? -b : b;
@@ -328,9 +330,9 @@ static int64_t buffer_elements(const FblKernelBuffer *buffer) {
     return elements;
 }
 
-// Memory type: bools are bytes.
+// Memory type: bools are bytes, halves are 16 bits.
 static LLVMTypeRef memory_type(FblEmit *e, FblDtype dtype, int lanes) {
-    LLVMTypeRef scalar = dtype == FBL_F32 ? e->f32 : dtype == FBL_I32 ? e->i32 : e->i8;
+    LLVMTypeRef scalar = dtype == FBL_F32 ? e->f32 : dtype == FBL_I32 ? e->i32 : dtype == FBL_BOOL ? e->i8 : LLVMInt16TypeInContext(e->ctx);
     return lanes == 1 ? scalar : LLVMVectorType(scalar, (unsigned)lanes);
 }
 
@@ -356,10 +358,16 @@ static LLVMValueRef and_masks(FblEmit *e, LLVMValueRef a, LLVMValueRef b) {
 }
 
 static LLVMValueRef from_memory(FblEmit *e, FblDtype dtype, LLVMValueRef v) {
+    if (fbl_dtype_is_half(dtype)) {
+        return fbl_emit_from_half(e, dtype, v);
+    }
     return dtype == FBL_BOOL ? LLVMBuildICmp(e->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "") : v;
 }
 
 static LLVMValueRef to_memory(FblEmit *e, FblDtype dtype, LLVMValueRef v, int lanes) {
+    if (fbl_dtype_is_half(dtype)) {
+        return fbl_emit_to_half(e, dtype, v);
+    }
     return dtype == FBL_BOOL ? LLVMBuildZExt(e->b, v, memory_type(e, dtype, lanes), "") : v;
 }
 
@@ -377,7 +385,7 @@ static bool never_written(const FblKernel *kernel, int32_t buffer) {
 }
 
 static LLVMValueRef aligned_to_element(LLVMValueRef load, FblDtype dtype) {
-    LLVMSetAlignment(load, dtype == FBL_BOOL ? 1 : 4);
+    LLVMSetAlignment(load, (unsigned)fbl_dtype_bytes(dtype));
     return load;
 }
 
@@ -389,7 +397,7 @@ static void mark_invariant(FblEmit *e, int32_t buffer, LLVMValueRef load) {
 
 static FblVal emit_load(FblEmit *e, FblEnv *env, const FblKInstr *instr) {
     Address address = address_of(e, env, instr->a, instr->index);
-    FblDtype dtype = instr->dtype;
+    FblDtype dtype = e->kernel->buffers[instr->a].dtype, kind = instr->dtype; // in memory, of the value
     const FblVal *guard = instr->guard >= 0 ? &env->values[instr->guard] : NULL;
     bool guard_varies = guard && (guard->vec || guard->step != 0);
     bool varies = address.step != 0 || address.offsets;
@@ -406,15 +414,15 @@ static FblVal emit_load(FblEmit *e, FblEnv *env, const FblKInstr *instr) {
         }
         const FblVal *other = instr->otherwise >= 0 ? &env->values[instr->otherwise] : NULL;
         bool vec = other && (other->vec || other->step != 0);
-        LLVMValueRef fallback = other ? fbl_emit_as(e, env, instr->otherwise, dtype, vec) : LLVMConstNull(LLVMTypeOf(v));
+        LLVMValueRef fallback = other ? fbl_emit_as(e, env, instr->otherwise, kind, vec) : LLVMConstNull(LLVMTypeOf(v));
         if (vec) {
             return vector(LLVMBuildSelect(e->b, guard->v, fbl_emit_splat(e, v, env->width), fallback, ""));
         }
         return uniform(LLVMBuildSelect(e->b, guard->v, v, fallback, ""));
     }
     LLVMTypeRef type = memory_type(e, dtype, env->width);
-    LLVMValueRef fallback = instr->otherwise >= 0 ? fbl_emit_as(e, env, instr->otherwise, dtype, true)
-                                                  : LLVMConstNull(fbl_emit_type(e, dtype, env->width));
+    LLVMValueRef fallback = instr->otherwise >= 0 ? fbl_emit_as(e, env, instr->otherwise, kind, true)
+                                                  : LLVMConstNull(fbl_emit_type(e, kind, env->width));
     LLVMValueRef v;
     bool contiguous = address.step == 1 && !address.offsets;
     LLVMValueRef mask = env->mask;
@@ -440,7 +448,7 @@ static FblVal emit_load(FblEmit *e, FblEnv *env, const FblKInstr *instr) {
     if (!mask) {
         mask = fbl_emit_mask(e, env->width, env->width);
     }
-    LLVMValueRef align = fbl_emit_i32(e, dtype == FBL_BOOL ? 1 : 4);
+    LLVMValueRef align = fbl_emit_i32(e, fbl_dtype_bytes(dtype));
     LLVMValueRef zero = LLVMConstNull(type);
     if (contiguous) {
         LLVMTypeRef types[2] = {type, e->ptr};
@@ -525,6 +533,12 @@ void fbl_emit_instr(FblEmit *e, FblEnv *env, int32_t id) {
         *out = vec ? vector(v) : uniform(v);
         break;
     }
+    case FBL_K_ROUND: {
+        bool vec = env->values[instr->args[0]].vec;
+        LLVMValueRef v = fbl_emit_from_half(e, (FblDtype)instr->a, fbl_emit_to_half(e, (FblDtype)instr->a, fbl_emit_as(e, env, instr->args[0], FBL_F32, vec)));
+        *out = vec ? vector(v) : uniform(v);
+        break;
+    }
     }
 }
 
@@ -544,7 +558,7 @@ void fbl_emit_store(FblEmit *e, FblEnv *env, const FblKStore *store) {
     bool varies = address.step != 0 || address.offsets;
     if (!varies) {
         LLVMBasicBlockRef after = NULL;
-        LLVMValueRef v = to_memory(e, dtype, fbl_emit_as(e, env, store->value, dtype, false), 1);
+        LLVMValueRef v = to_memory(e, dtype, fbl_emit_as(e, env, store->value, fbl_dtype_value(dtype), false), 1);
         if (guard) {
             LLVMBasicBlockRef then = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "store");
             after = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "stored");
@@ -558,7 +572,7 @@ void fbl_emit_store(FblEmit *e, FblEnv *env, const FblKStore *store) {
         }
         return;
     }
-    LLVMValueRef v = to_memory(e, dtype, fbl_emit_as(e, env, store->value, dtype, true), env->width);
+    LLVMValueRef v = to_memory(e, dtype, fbl_emit_as(e, env, store->value, fbl_dtype_value(dtype), true), env->width);
     LLVMValueRef mask = env->mask;
     if (guard) {
         mask = and_masks(e, mask, guard_varies ? lanes_of(e, env, guard) : fbl_emit_splat(e, guard->v, env->width));
@@ -571,7 +585,7 @@ void fbl_emit_store(FblEmit *e, FblEnv *env, const FblKStore *store) {
     if (!mask) {
         mask = fbl_emit_mask(e, env->width, env->width);
     }
-    LLVMValueRef align = fbl_emit_i32(e, dtype == FBL_BOOL ? 1 : 4);
+    LLVMValueRef align = fbl_emit_i32(e, fbl_dtype_bytes(dtype));
     LLVMTypeRef types[2] = {LLVMTypeOf(v), contiguous ? e->ptr : LLVMVectorType(e->ptr, (unsigned)env->width)};
     LLVMValueRef where = contiguous ? element_pointer(e, dtype, store->buffer, address.base)
                                     : lane_pointers(e, env, dtype, store->buffer, &address);

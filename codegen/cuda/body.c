@@ -331,7 +331,7 @@ static const char *lane_address(FblCudaBody *body, const Address *address, int l
     return text;
 }
 
-static const char *quad_type(FblDtype dtype) { return dtype == FBL_F32 ? "float4" : dtype == FBL_I32 ? "int4" : "uchar4"; }
+static const char *quad_type(FblDtype dtype) { return dtype == FBL_BOOL ? "uchar4" : dtype == FBL_I32 ? "int4" : "float4"; }
 
 static bool is_quad(const FblCudaBody *body, const Address *address) {
     return body->lanes == FBL_CUDA_LANES && !address->lanes && address->step == 1 && address->align % FBL_CUDA_LANES == 0;
@@ -339,7 +339,7 @@ static bool is_quad(const FblCudaBody *body, const Address *address) {
 
 bool fbl_cuda_body_contiguous(FblCudaBody *body, int32_t id, const char **out_address) {
     const FblKInstr *instr = &body->e->kernel->instrs[id];
-    if (instr->kind != FBL_K_LOAD || instr->guard >= 0 || instr->dtype != FBL_F32) {
+    if (instr->kind != FBL_K_LOAD || instr->guard >= 0 || body->e->kernel->buffers[instr->a].dtype != FBL_F32) {
         return false;
     }
     Address address = address_of(body, instr->a, instr->index);
@@ -354,13 +354,16 @@ static void emit_load(FblCudaBody *body, int32_t id) {
     Address address = address_of(body, instr->a, instr->index);
     bool guard_varies = instr->guard >= 0 && varies(&body->values[instr->guard]);
     bool other_varies = instr->guard >= 0 && instr->otherwise >= 0 && varies(&body->values[instr->otherwise]);
+    FblDtype memory = e->kernel->buffers[instr->a].dtype;
+    const char *half = fbl_dtype_is_half(memory) ? fbl_dtype_name(memory) : NULL;
     out->low = INT32_MIN;
     out->high = INT32_MAX;
     out->align = 1;
     out->lanes = address.lanes || address.step != 0 || guard_varies || other_varies;
     if (out->lanes && is_quad(body, &address) && !guard_varies) {
         const char *quad = quad_type(instr->dtype);
-        const char *load = fbl_arena_printf(e->arena, "*(const %s *)(b%d + %s)", quad, instr->a, address.text[0]);
+        const char *load = half ? fbl_arena_printf(e->arena, "fbl_load_%s(b%d + %s)", half, instr->a, address.text[0])
+                                : fbl_arena_printf(e->arena, "*(const %s *)(b%d + %s)", quad, instr->a, address.text[0]);
         if (instr->guard >= 0) {
             const char *other[FBL_CUDA_LANES];
             for (int lane = 0; lane < body->lanes; lane++) {
@@ -377,6 +380,7 @@ static void emit_load(FblCudaBody *body, int32_t id) {
     }
     for (int lane = 0; lane < (out->lanes ? body->lanes : 1); lane++) {
         const char *load = fbl_arena_printf(e->arena, instr->dtype == FBL_BOOL ? "b%d[%s] != 0" : "b%d[%s]", instr->a, lane_address(body, &address, lane));
+        load = half ? fbl_arena_printf(e->arena, "fbl_from_%s(%s)", half, load) : load;
         if (instr->guard >= 0) {
             const char *zero = instr->dtype == FBL_F32 ? "0.0f" : instr->dtype == FBL_I32 ? "0" : "false";
             load = fbl_arena_printf(e->arena, "%s ? %s : %s", fbl_cuda_body_lane(body, instr->guard, lane, FBL_BOOL), load,
@@ -430,6 +434,13 @@ static void emit_instr(FblCudaBody *body, int32_t id) {
             define(body, id, lane, fbl_arena_printf(e->arena, "fbl_uniform(scalars, %du, %s)", instr->a, fbl_cuda_body_lane(body, instr->args[0], lane, FBL_I32)));
         }
         break;
+    case FBL_K_ROUND:
+        out->lanes = varies(&body->values[instr->args[0]]);
+        for (int lane = 0; lane < (out->lanes ? body->lanes : 1); lane++) {
+            const char *half = fbl_dtype_name((FblDtype)instr->a);
+            define(body, id, lane, fbl_arena_printf(e->arena, "fbl_from_%s(fbl_to_%s(%s))", half, half, fbl_cuda_body_lane(body, instr->args[0], lane, FBL_F32)));
+        }
+        break;
     }
 }
 
@@ -455,7 +466,7 @@ void fbl_cuda_body_emit(FblCudaBody *body, int depth) {
 }
 
 static const char *to_memory(FblCudaBody *body, const FblKStore *store, FblDtype dtype, int lane) {
-    const char *text = fbl_cuda_body_lane(body, store->value, lane, dtype);
+    const char *text = fbl_cuda_body_lane(body, store->value, lane, fbl_dtype_value(dtype));
     return dtype == FBL_BOOL ? fbl_arena_printf(body->e->arena, "(%s) ? 1 : 0", text) : text;
 }
 
@@ -466,11 +477,17 @@ void fbl_cuda_body_store(FblCudaBody *body, const FblKStore *store, const char *
     bool guard_varies = store->guard >= 0 && varies(&body->values[store->guard]);
     bool quad = is_quad(body, &address) && !guard_varies;
     bool any = address.lanes || address.step != 0 || guard_varies || varies(&body->values[store->value]);
+    const char *half = fbl_dtype_is_half(dtype) ? fbl_dtype_name(dtype) : NULL;
     for (int lane = 0; lane < (!quad && any ? body->lanes : 1); lane++) {
-        const char *text = quad ? fbl_arena_printf(e->arena, "*(%s *)(b%d + %s) = make_%s(%s, %s, %s, %s);", quad_type(dtype), store->buffer, address.text[0],
-                                                   quad_type(dtype), to_memory(body, store, dtype, 0), to_memory(body, store, dtype, 1),
-                                                   to_memory(body, store, dtype, 2), to_memory(body, store, dtype, 3))
-                                : fbl_arena_printf(e->arena, "b%d[%s] = %s;", store->buffer, lane_address(body, &address, lane), to_memory(body, store, dtype, lane));
+        const char *one = quad ? "" : to_memory(body, store, dtype, lane);
+        one = half && !quad ? fbl_arena_printf(e->arena, "fbl_to_%s(%s)", half, one) : one;
+        const char *text = fbl_arena_printf(e->arena, "b%d[%s] = %s;", store->buffer, lane_address(body, &address, lane), one);
+        if (quad) {
+            const char *four = fbl_arena_printf(e->arena, "make_%s(%s, %s, %s, %s)", quad_type(dtype), to_memory(body, store, dtype, 0), to_memory(body, store, dtype, 1),
+                                                to_memory(body, store, dtype, 2), to_memory(body, store, dtype, 3));
+            text = half ? fbl_arena_printf(e->arena, "fbl_store_%s(b%d + %s, %s);", half, store->buffer, address.text[0], four)
+                        : fbl_arena_printf(e->arena, "*(%s *)(b%d + %s) = %s;", quad_type(dtype), store->buffer, address.text[0], four);
+        }
         const char *own = store->guard >= 0 ? fbl_cuda_body_lane(body, store->guard, lane, FBL_BOOL) : NULL;
         const char *both = own && guard ? fbl_arena_printf(e->arena, "%s && %s", own, guard) : own ? own : guard;
         if (both) {

@@ -24,7 +24,9 @@ void fbl_cuda_line(FblCudaEmit *e, int indent, const char *format, ...) {
 
 const char *fbl_cuda_ctype(FblDtype dtype) { return dtype == FBL_F32 ? "float" : dtype == FBL_I32 ? "int" : "bool"; }
 
-static const char *memory_type(FblDtype dtype) { return dtype == FBL_BOOL ? "unsigned char" : fbl_cuda_ctype(dtype); }
+static const char *memory_type(FblDtype dtype) {
+    return dtype == FBL_BOOL ? "unsigned char" : fbl_dtype_is_half(dtype) ? "unsigned short" : fbl_cuda_ctype(dtype);
+}
 
 // Whether another buffer of the kernel may be the same memory.
 static bool is_shared(const FblKernel *kernel, int32_t buffer) {

@@ -26,15 +26,41 @@ FBL_DEVICE unsigned fbl_to_tf32(unsigned bits) {
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(__uint_as_float(bits)));
     return r;
 }
-// Two numbers in one word, `low` in the lower half; nearest, ties to even.
+// Half precision: bf16 is the upper half of an f32, f16 the machine's; nearest, ties to even. Two numbers in one word have
+// `low` in the lower half.
+#if __CUDA_ARCH__ >= 800
+FBL_DEVICE unsigned short fbl_to_bf16(float x) {
+    unsigned short r;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r) : "f"(x));
+    return r;
+}
 FBL_DEVICE unsigned fbl_pack_bf16(float low, float high) {
     unsigned r;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
     return r;
 }
+#else
+FBL_DEVICE unsigned short fbl_to_bf16(float x) {
+    unsigned bits = __float_as_uint(x);
+    return (unsigned short)((x != x ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+FBL_DEVICE unsigned fbl_pack_bf16(float low, float high) { return fbl_to_bf16(low) | (unsigned)fbl_to_bf16(high) << 16; }
+#endif
+FBL_DEVICE unsigned short fbl_to_f16(float x) {
+    unsigned short r;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(r) : "f"(x));
+    return r;
+}
 FBL_DEVICE unsigned fbl_pack_f16(float low, float high) {
     unsigned r;
     asm("{ .reg .f16 a, b; cvt.rn.f16.f32 a, %1; cvt.rn.f16.f32 b, %2; mov.b32 %0, {a, b}; }" : "=r"(r) : "f"(low), "f"(high));
+    return r;
+}
+
+FBL_DEVICE float fbl_from_bf16(unsigned short h) { return __uint_as_float((unsigned)h << 16); }
+FBL_DEVICE float fbl_from_f16(unsigned short h) {
+    float r;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(h));
     return r;
 }
 
@@ -73,6 +99,19 @@ FBL_DEVICE void fbl_copy_commit() {}
 template <int left> FBL_DEVICE void fbl_copy_wait() {}
 #endif
 #endif // FBL_SHIM
+
+// Four neighbours in half precision, aligned to 8 bytes.
+FBL_DEVICE float4 fbl_load_bf16(const unsigned short *from) {
+    const uint2 v = *(const uint2 *)from;
+    return make_float4(fbl_float(v.x << 16), fbl_float(v.x & 0xffff0000u), fbl_float(v.y << 16), fbl_float(v.y & 0xffff0000u));
+}
+FBL_DEVICE float4 fbl_load_f16(const unsigned short *from) {
+    const uint2 v = *(const uint2 *)from;
+    return make_float4(fbl_from_f16((unsigned short)v.x), fbl_from_f16((unsigned short)(v.x >> 16)), fbl_from_f16((unsigned short)v.y),
+                       fbl_from_f16((unsigned short)(v.y >> 16)));
+}
+FBL_DEVICE void fbl_store_bf16(unsigned short *to, float4 v) { *(uint2 *)to = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w)); }
+FBL_DEVICE void fbl_store_f16(unsigned short *to, float4 v) { *(uint2 *)to = make_uint2(fbl_pack_f16(v.x, v.y), fbl_pack_f16(v.z, v.w)); }
 
 // Philox4x32-10 as in base/philox.h: element `index` of random site `stream` at the scalars' step, inside (0, 1).
 FBL_DEVICE unsigned fbl_random_word(const FblScalars *scalars, unsigned stream, unsigned long long index) {

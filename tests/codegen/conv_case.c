@@ -88,7 +88,20 @@ static void reference(const Case *k, int64_t oh, int64_t ow, const Tensor *a, co
     }
 }
 
-void run_case(const FblCpuTarget *target, const Case *k, int phases) {
+// The tensor's elements rounded to a half, and a copy of them as such, followed by as many sentinels.
+static uint16_t *as_half(const Tensor *t, FblDtype half) {
+    size_t count = (size_t)(t->n * t->c * t->h * t->w);
+    uint16_t *copy = malloc((count + 16) * sizeof *copy);
+    for (size_t i = 0; i < count + 16; i++) {
+        copy[i] = half_nearest(half, t->data[i]);
+        t->data[i] = i < count ? (float)half_value(half, copy[i]) : t->data[i];
+    }
+    return copy;
+}
+
+void run_case(const FblCpuTarget *target, const Case *k, int phases) { run_case_stored(target, k, phases, FBL_F32); }
+
+void run_case_stored(const FblCpuTarget *target, const Case *k, int phases, FblDtype images) {
     int64_t oh = (k->h + 2 * k->ph - (k->kh - 1) * k->dh - 1) / k->sh + 1, ow = (k->w + 2 * k->pw - (k->kw - 1) * k->dw - 1) / k->sw + 1;
     int64_t cg = k->c / k->groups;
     uint64_t seed = (uint64_t)(k->kind * 1000 + k->c * 100 + k->o + k->h);
@@ -104,7 +117,7 @@ void run_case(const FblCpuTarget *target, const Case *k, int phases) {
     FblContraction contraction = {.kind = k->kind, .algorithm = k->algorithm, .n = k->n, .c = k->c, .h = k->h, .w = k->w, .o = k->o, .oh = oh, .ow = ow, .kh = k->kh, .kw = k->kw,
                                             .stride_h = k->sh, .stride_w = k->sw, .pad_h = k->ph, .pad_w = k->pw,
                                             .dilation_h = k->dh, .dilation_w = k->dw, .groups = k->groups};
-    build_conv(&b, &contraction, k->block, k->fused);
+    build_conv_stored(&b, &contraction, k->block, k->fused, images);
     Loaded loaded;
     loaded_open(&loaded, target, &b.kernel);
     if (phases) {
@@ -113,11 +126,25 @@ void run_case(const FblCpuTarget *target, const Case *k, int phases) {
     size_t count = (size_t)(result->n * result->c * result->h * result->w);
     float *first = malloc((count + 1) * sizeof *first);
     void *pointers[6] = {operands[0]->data, operands[1]->data, result->data, scale.data, shift.data, residual.data};
+    const Tensor *held[6] = {operands[0], operands[1], result, &scale, &shift, &residual};
+    for (int32_t i = 0; i < b.kernel.buffer_count; i++) {
+        if (fbl_dtype_is_half(b.buffers[i].dtype)) {
+            pointers[i] = as_half(held[i], images);
+        }
+    }
+    bool half_result = fbl_dtype_is_half(b.buffers[2].dtype);
     for (int parts = 1; parts <= 3; parts += 2) {
         for (size_t i = 0; i < count; i++) {
             result->data[i] = NAN;
         }
+        if (half_result) {
+            memset(pointers[2], 0xff, count * sizeof(uint16_t));
+        }
         loaded_run(&loaded, pointers, parts);
+        for (size_t i = 0; i < count + 16 && half_result; i++) {
+            result->data[i] = i < count ? (float)half_value(images, ((uint16_t *)pointers[2])[i]) : result->data[i];
+            assert_true(i < count || ((uint16_t *)pointers[2])[i] == half_nearest(images, 12345.0));
+        }
         if (parts == 1) {
             memcpy(first, result->data, count * sizeof *first);
         } else {
@@ -141,6 +168,9 @@ void run_case(const FblCpuTarget *target, const Case *k, int phases) {
         // around, and their maps enlarge it: over all cases of the test by at most 1.1e-7 (tiles of 2) and 4.8e-7 (tiles of
         // 4) of the largest sum of sizes; the tolerances are three times that.
         double tolerance = k->algorithm == FBL_CONV_DIRECT ? 2e-6 * (sums.size[i] + 1) : (k->algorithm == FBL_CONV_WINOGRAD2 ? 3.3e-7 : 1.5e-6) * (largest + 1);
+        // Half a unit in the last of 8 or 11 bits, or of f16's smallest number.
+        double unit = !half_result ? 0 : images == FBL_BF16 ? 0x1p-8 : 0x1p-11;
+        tolerance += unit * (fabs(want) + tolerance) + (half_result ? 0x1p-25 : 0);
         if (!(fabs(result->data[i] - want) <= tolerance)) {
             fprintf(stderr, "kind %d algorithm %d n %d c %d h %d w %d o %d k %dx%d s %d,%d p %d,%d d %d,%d groups %d block %d fused %d: element %zu is %.9g, not %.9g\n", k->kind, k->algorithm,
                     (int)k->n, (int)k->c, (int)k->h, (int)k->w, (int)k->o, (int)k->kh, (int)k->kw, (int)k->sh, (int)k->sw, (int)k->ph, (int)k->pw,
@@ -149,6 +179,11 @@ void run_case(const FblCpuTarget *target, const Case *k, int phases) {
         }
     }
     check_sentinel(result);
+    for (int32_t i = 0; i < b.kernel.buffer_count; i++) {
+        if (fbl_dtype_is_half(b.buffers[i].dtype)) {
+            free(pointers[i]);
+        }
+    }
     loaded_close(&loaded);
     free(first);
     free(sums.sum);

@@ -25,6 +25,8 @@ void check_sentinel(const Tensor *t);
 // Runs the case in one part and in three, which must agree bit by bit, and fails the test where an element is off by more
 // than its tolerance. `phases`: how many the kernel must have, 0: any.
 void run_case(const FblCpuTarget *target, const Case *k, int phases);
+// The same with images stored as `images`: f32, or a half.
+void run_case_stored(const FblCpuTarget *target, const Case *k, int phases, FblDtype images);
 
 // The target with vectors of `bytes` (0: the widest), and how wide the host's are.
 FblCpuTarget *open_target(FblContext *ctx, int32_t bytes);

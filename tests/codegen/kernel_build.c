@@ -1,5 +1,6 @@
 #include "kernel_build.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,9 +58,16 @@ int32_t build_int(Build *b, int64_t value) {
 }
 
 int32_t build_load(Build *b, int32_t buffer, const int32_t *index) {
-    FblKInstr instr = blank(FBL_K_LOAD, b->buffers[buffer].dtype);
+    FblKInstr instr = blank(FBL_K_LOAD, fbl_dtype_value(b->buffers[buffer].dtype));
     instr.a = buffer;
     memcpy(instr.index, index, (size_t)b->buffers[buffer].rank * sizeof *index);
+    return push(b, instr);
+}
+
+int32_t build_round(Build *b, FblDtype half, int32_t value) {
+    FblKInstr instr = blank(FBL_K_ROUND, FBL_F32);
+    instr.a = (int32_t)half;
+    instr.args[0] = value;
     return push(b, instr);
 }
 
@@ -106,14 +114,14 @@ int32_t build_result(Build *b, int32_t result, FblDtype dtype) {
 
 void build_stage_end(Build *b) { b->stages[b->kernel.stage_count - 1].last = b->kernel.instr_count; }
 
-int32_t build_image(Build *b, bool output, int block, int64_t n, int64_t c, int64_t h, int64_t w) {
+int32_t build_image(Build *b, FblDtype dtype, bool output, int block, int64_t n, int64_t c, int64_t h, int64_t w) {
     if (block == 0) {
-        return build_buffer(b, FBL_F32, output, 4, (int64_t[]){n, c, h, w});
+        return build_buffer(b, dtype, output, 4, (int64_t[]){n, c, h, w});
     }
     if (block < 0) {
-        return build_buffer(b, FBL_F32, output, 4, (int64_t[]){n, h, w, c});
+        return build_buffer(b, dtype, output, 4, (int64_t[]){n, h, w, c});
     }
-    return build_buffer(b, FBL_F32, output, 5, (int64_t[]){n, c / block, h, w, block});
+    return build_buffer(b, dtype, output, 5, (int64_t[]){n, c / block, h, w, block});
 }
 
 void build_image_index(Build *b, int block, const int32_t logical[4], int32_t out[FBL_KERNEL_MAX_DIMS]) {
@@ -168,7 +176,9 @@ static void epilogue_body(Build *b, int32_t buffer, int block, const int32_t loo
     b->kernel.epilogue = body;
 }
 
-void build_conv(Build *b, const FblContraction *c, int block, bool fused) {
+void build_conv(Build *b, const FblContraction *c, int block, bool fused) { build_conv_stored(b, c, block, fused, FBL_F32); }
+
+void build_conv_stored(Build *b, const FblContraction *c, int block, bool fused, FblDtype images) {
     const int64_t x[4] = {c->n, c->c, c->h, c->w}, y[4] = {c->n, c->o, c->oh, c->ow}, w[4] = {c->o, c->c / c->groups, c->kh, c->kw};
     bool forward = c->kind == FBL_CONV_FORWARD, data = c->kind == FBL_CONV_DATA_GRAD;
     const int64_t *shapes[3] = {data ? y : x, forward || data ? w : y, forward ? y : data ? x : w};
@@ -178,7 +188,7 @@ void build_conv(Build *b, const FblContraction *c, int block, bool fused) {
     b->kernel.contraction = *c;
     for (int i = 0; i < 3; i++) {
         blocks[i] = shapes[i] == w ? 0 : block;
-        buffers[i] = build_image(b, i == 2, blocks[i], shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3]);
+        buffers[i] = build_image(b, shapes[i] == w ? FBL_F32 : images, i == 2, blocks[i], shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3]);
         for (int d = 0; d < 4; d++) {
             loops[i][d] = build_loop(b, shapes[i][d]);
         }
@@ -187,7 +197,7 @@ void build_conv(Build *b, const FblContraction *c, int block, bool fused) {
     if (fused) {
         scale = build_buffer(b, FBL_F32, false, 1, &shapes[0][1]);
         shift = build_buffer(b, FBL_F32, false, 1, &shapes[0][1]);
-        residual = build_image(b, false, blocks[2], shapes[2][0], shapes[2][1], shapes[2][2], shapes[2][3]);
+        residual = build_image(b, shapes[2] == w ? FBL_F32 : images, false, blocks[2], shapes[2][0], shapes[2][1], shapes[2][2], shapes[2][3]);
     }
     b->kernel.operands[0] = operand_body(b, buffers[0], blocks[0], loops[0], scale, shift);
     b->kernel.operands[1] = operand_body(b, buffers[1], blocks[1], loops[1], -1, -1);
@@ -254,6 +264,28 @@ uint64_t random_bits(uint64_t *state) {
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
     return z ^ (z >> 31);
+}
+
+double half_value(FblDtype half, uint16_t bits) {
+    int fraction_bits = half == FBL_F16 ? 10 : 7, bias = half == FBL_F16 ? 15 : 127, top = 2 * bias + 1;
+    int exponent = (bits & 0x7fff) >> fraction_bits, fraction = bits & ((1 << fraction_bits) - 1);
+    double size = exponent == top ? (fraction ? NAN : INFINITY)
+                  : exponent == 0 ? ldexp(fraction, 1 - bias - fraction_bits)
+                                  : ldexp((1 << fraction_bits) + fraction, exponent - bias - fraction_bits);
+    return bits & 0x8000 ? -size : size;
+}
+
+uint16_t half_nearest(FblDtype half, double x) {
+    int fraction_bits = half == FBL_F16 ? 10 : 7, bias = half == FBL_F16 ? 15 : 127, exponent;
+    uint16_t sign = signbit(x) ? 0x8000 : 0, infinite = (uint16_t)((2 * bias + 1) << fraction_bits);
+    if (isnan(x)) {
+        return (uint16_t)(infinite | 1 << (fraction_bits - 1));
+    }
+    frexp(x, &exponent); // |x| in [2^(exponent-1), 2^exponent)
+    exponent = exponent - 1 < 1 - bias || x == 0 ? 1 - bias : exponent - 1;
+    double units = isinf(x) ? INFINITY : nearbyint(ldexp(fabs(x), fraction_bits - exponent)); // of the last place: ties go to even
+    double bits = units + ldexp(exponent - (1 - bias), fraction_bits);                        // a carry goes into the exponent
+    return (uint16_t)(sign | (bits < infinite ? (uint16_t)bits : infinite));
 }
 
 float random_real(uint64_t *state) { return (float)((double)(random_bits(state) >> 40) * 0x1p-23 - 1.0); }

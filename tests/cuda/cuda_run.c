@@ -66,7 +66,7 @@ static void write_calls(FILE *out, const CudaKernel *made) {
         fprintf(out, "extern \"C\" void call_%s(void **a) { %s(", symbol, symbol);
         for (int32_t i = 0; i < count; i++) {
             FblDtype dtype = made->kernel->buffers[i].dtype;
-            fprintf(out, "(%s *)a[%d], ", dtype == FBL_F32 ? "float" : dtype == FBL_I32 ? "int" : "unsigned char", i);
+            fprintf(out, "(%s *)a[%d], ", dtype == FBL_F32 ? "float" : dtype == FBL_I32 ? "int" : dtype == FBL_BOOL ? "unsigned char" : "unsigned short", i);
         }
         if (extra) {
             fprintf(out, "(float *)a[%d], ", count);
@@ -147,7 +147,7 @@ void cuda_run_regions(const FblPlan *plan, uint8_t *regions[FBL_REGION_COUNT]) {
 }
 
 static size_t buffer_bytes(const FblKernelBuffer *buffer) {
-    size_t bytes = buffer->dtype == FBL_BOOL ? 1 : 4;
+    size_t bytes = (size_t)fbl_dtype_bytes(buffer->dtype);
     for (int32_t d = 0; d < buffer->rank; d++) {
         bytes *= (size_t)buffer->extents[d];
     }

@@ -215,6 +215,10 @@ static inline float shim_from_f16(unsigned h) {
     double v = e == 31 ? (f ? NAN : INFINITY) : e ? std::ldexp(1024 + f, e - 25) : std::ldexp(f, -24);
     return (float)(h & 0x8000u ? -v : v);
 }
+static inline float fbl_from_bf16(unsigned short h) { return fbl_float((unsigned)h << 16); }
+static inline float fbl_from_f16(unsigned short h) { return shim_from_f16(h); }
+static inline unsigned short fbl_to_bf16(float x) { return (unsigned short)shim_bf16(x); }
+static inline unsigned short fbl_to_f16(float x) { return (unsigned short)shim_f16(x); }
 static inline unsigned fbl_pack_bf16(float low, float high) { return shim_bf16(low) | shim_bf16(high) << 16; }
 static inline unsigned fbl_pack_f16(float low, float high) { return shim_f16(low) | shim_f16(high) << 16; }
 

@@ -55,12 +55,18 @@ FblStatus fbl_driver_optimize(FblDriver *driver, FblModule *module) {
 
 const char *fbl_driver_identity(const FblDriver *driver) { return driver->cuda ? driver->cuda->identity : fbl_cpu_target_identity(driver->target); }
 
+// Tensor cores round factors to half precision anyway: what only kernels exchange is then stored so too.
+static FblDtype storage_of(const FblDriverCuda *cuda) {
+    return !cuda ? FBL_F32 : cuda->options.precision == FBL_CUDA_BF16 ? FBL_BF16 : cuda->options.precision == FBL_CUDA_F16 ? FBL_F16 : FBL_F32;
+}
+
 FblLowerOptions fbl_driver_lower_options(FblDriver *driver) {
     return (FblLowerOptions){.vector_bytes = fbl_cpu_target_vector_bytes(driver->target),
                              .fuse = driver->passes.fuse,
                              .block_layouts = driver->passes.block_layouts,
                              .conv = driver->passes.conv,
                              .channels_last = driver->cuda != NULL,
+                             .storage = storage_of(driver->cuda),
                              .with_train = true,
                              .with_eval = true,
                              .with_optimizer = true};

@@ -210,10 +210,20 @@ static inline unsigned shim_f16(float x) {
     double steps = std::nearbyint(std::ldexp(m, 10 - e)); // 1024..2048 for normal numbers
     return sign | (unsigned)((e + 14) * 1024 + (int)steps);
 }
-static inline float shim_from_f16(unsigned h) {
+static float shim_f16_value(unsigned h) {
     int e = (int)(h >> 10 & 31), f = (int)(h & 1023);
     double v = e == 31 ? (f ? NAN : INFINITY) : e ? std::ldexp(1024 + f, e - 25) : std::ldexp(f, -24);
     return (float)(h & 0x8000u ? -v : v);
+}
+static inline float shim_from_f16(unsigned h) {
+    static float *table; // of all 65536, since factors are looked up one by one
+    if (!table) {
+        table = (float *)std::malloc(65536 * sizeof(float));
+        for (unsigned i = 0; i < 65536; i++) {
+            table[i] = shim_f16_value(i);
+        }
+    }
+    return table[h & 0xffffu];
 }
 static inline float fbl_from_bf16(unsigned short h) { return fbl_float((unsigned)h << 16); }
 static inline float fbl_from_f16(unsigned short h) { return shim_from_f16(h); }

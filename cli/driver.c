@@ -27,7 +27,7 @@ FblStatus fbl_driver_init(FblDriver *driver, FblContext *ctx, const FblPassOptio
     }
     FBL_TRY(fbl_driver_cuda_create(ctx, passes->target, passes->precision, &driver->cuda));
     FBL_TRY(fbl_pool_create(driver->threads, driver->threads <= cores, &driver->pool));
-    FBL_TRY(fbl_cpu_target_create(ctx, &(FblCpuOptions){.vector_bytes = passes->vector_bytes, .opt_level = 2, .precision = passes->precision}, &driver->target));
+    FBL_TRY(fbl_cpu_target_create(ctx, &(FblCpuOptions){.vector_bytes = passes->vector_bytes, .opt_level = 2, .precision = driver->cuda ? "f32" : passes->precision}, &driver->target));
     driver->cache = fbl_cache_open(NULL);
     return fbl_manager_create(ctx, passes, NULL, &driver->manager);
 }

@@ -75,14 +75,27 @@ done
 if [ -z "$gpu" ] && [ -z "${FBL_CUDA_DRIVER:-}" ]; then
     skip "everything that runs on a GPU: nvidia-smi finds none"
 else
+    # Tiles of the programs that are timed, in a bounded time; the table is a result, to be looked at and bundled (codegen/cuda/bundled.tune).
+    mkdir -p "$results"
+    tiles=$results/gpu.tune
+    tune() {
+        name=$1 && shift
+        try "$name" 70 "$fblc" bench "$@" --target cuda --steps 2 --tune=search --tune-file "$tiles" --tune-seconds "${GPU_SH_TUNE:-40}"
+    }
     # Times first, while the machine is quiet.
     for blocks in 5; do
         printf 'import "%s/models/resnet_cifar.fbl"\nimport "%s/models/losses.fbl"\n\ntrain {\n    model     = resnet_cifar(blocks=%s)\n    loss      = feature_balanced(lambda=60)\n    optimizer = sgd(momentum=0.9, weight_decay=2e-4)\n    rate      = 0.01\n    batch     = 64\n    epochs    = 200\n}\n' "$root" "$root" $blocks > "$work/resnet32.fbl"
     done
+    if [ "${GPU_SH_TUNE:-40}" != 0 ]; then
+        tune tune_resnet32_tf32 "$work/resnet32.fbl" --precision tf32 --set class=10
+        tune tune_resnet50_bf16 models/imagenet_lt.fbl --precision bf16 --batch 256
+    fi
     if [ "${GPU_SH_TIMES:-1}" = 1 ]; then
         for precision in f32 tf32 bf16; do
             row "fblc_resnet32_64_$precision" "$fblc" bench "$work/resnet32.fbl" --target cuda --precision $precision --set class=10 --json
         done
+        [ ! -s "$tiles" ] || row fblc_resnet32_64_tf32_tuned "$fblc" bench "$work/resnet32.fbl" --target cuda --precision tf32 --set class=10 --tune-file "$tiles" --json
+        [ ! -s "$tiles" ] || row fblc_resnet50_256_bf16_tuned "$fblc" bench models/imagenet_lt.fbl --target cuda --precision bf16 --batch 256 --steps 10 --tune-file "$tiles" --json
         row fblc_resnet50_256_bf16 "$fblc" bench models/imagenet_lt.fbl --target cuda --precision bf16 --batch 256 --steps 10 --json
         row fblc_resnet50_256_bf16_cached "$fblc" bench models/imagenet_lt.fbl --target cuda --precision bf16 --batch 256 --steps 10 --json
         if [ -n "$python" ]; then

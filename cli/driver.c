@@ -9,6 +9,7 @@
 #include "base/build_id.h"
 #include "base/diag.h"
 #include "base/io.h"
+#include "cli/tune.h"
 
 static double now_ms(void) {
     struct timespec t;
@@ -25,7 +26,7 @@ FblStatus fbl_driver_init(FblDriver *driver, FblContext *ctx, const FblPassOptio
     if (driver->threads > cores) {
         fbl_diag(ctx, FBL_WARNING, "E0503", FBL_NO_LOC, "%d threads on %d cores: they will wait for each other", driver->threads, cores);
     }
-    FBL_TRY(fbl_driver_cuda_create(ctx, passes->target, passes->precision, &driver->cuda));
+    FBL_TRY(fbl_driver_cuda_create(ctx, passes, &driver->cuda));
     FBL_TRY(fbl_pool_create(driver->threads, driver->threads <= cores, &driver->pool));
     FBL_TRY(fbl_cpu_target_create(ctx, &(FblCpuOptions){.vector_bytes = passes->vector_bytes, .opt_level = 2, .precision = driver->cuda ? "f32" : passes->precision}, &driver->target));
     driver->cache = fbl_cache_open(NULL);
@@ -185,8 +186,12 @@ static void compile_for_gpu(FblDriver *driver, CompileJob *job) {
 // What determines a kernel's code: the build of the generator, the target, and the kernel without names and places.
 static FblHash kernel_key(FblDriver *driver, const FblKernel *kernel) {
     const char *text = fbl_kernel_print(driver->ctx, kernel, false);
+    char gpu[FBL_CUDA_TUNE_TEXT + 64];
+    if (driver->cuda) {
+        fbl_driver_cuda_key(driver->cuda, kernel, gpu);
+    }
     const char *all = fbl_arena_printf(fbl_context_arena(driver->ctx), "%s\n%s\n%s", fbl_build_id(driver->ctx),
-                                       fbl_driver_identity(driver), text);
+                                       driver->cuda ? gpu : fbl_driver_identity(driver), text);
     return fbl_hash(all, strlen(all));
 }
 
@@ -226,8 +231,9 @@ static FblStatus dump_kernel(FblDriver *driver, const FblKernel *kernel) {
 }
 
 FblStatus fbl_driver_compile_plan(FblDriver *driver, FblPlan *plan, FblBuilt *out_built) {
-    double start = now_ms();
     memset(out_built, 0, sizeof *out_built);
+    FBL_TRY(fbl_driver_tune(driver, plan));
+    double start = now_ms();
     out_built->plan = plan;
     out_built->codes = calloc(plan->kernel_count + 1, sizeof *out_built->codes);
     if (!out_built->codes) {
@@ -316,7 +322,7 @@ FblStatus fbl_driver_session(FblDriver *driver, FblKernelCode *out_code) {
     if (!driver->cuda) {
         return FBL_OK;
     }
-    const char *all = fbl_arena_printf(fbl_context_arena(driver->ctx), "%s\n%s\nsession", fbl_build_id(driver->ctx), fbl_driver_identity(driver));
+    const char *all = fbl_arena_printf(fbl_context_arena(driver->ctx), "%s\n%s\nsession", fbl_build_id(driver->ctx), driver->cuda->target);
     FblHash key = fbl_hash(all, strlen(all));
     if (fbl_cache_get(driver->cache, &key, out_code)) {
         return FBL_OK;

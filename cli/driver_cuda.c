@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "base/hash.h"
+#include "base/io.h"
 #include "codegen/cuda/nvrtc.h"
 #include "runtime/cuda/session_source.h"
 
@@ -24,7 +26,68 @@ static int read_arch(const char *target) {
     return *end == 0 && arch >= 10 && arch < 1000 ? (int)arch : -1;
 }
 
-FblStatus fbl_driver_cuda_create(FblContext *ctx, const char *target, const char *precision, FblDriverCuda **out_cuda) {
+void fbl_driver_cuda_name(FblContext *ctx, FblDriverCuda *cuda) {
+    const char *tiles = fbl_driver_cuda_tiles(ctx, cuda);
+    char digest[65];
+    FblHash hash = fbl_hash(tiles, strlen(tiles));
+    fbl_hash_hex(&hash, digest);
+    snprintf(cuda->identity, sizeof cuda->identity, *tiles ? "%s tiles %.12s" : "%s", cuda->target, digest);
+}
+
+const char *fbl_driver_cuda_tiles(FblContext *ctx, const FblDriverCuda *cuda) {
+    return fbl_cuda_tune_print(ctx, &cuda->tune, cuda->options.arch, (int32_t)cuda->options.precision, false);
+}
+
+FblStatus fbl_driver_cuda_use_tiles(FblContext *ctx, FblDriverCuda *cuda, const char *path, const char *text) {
+    const char *name = fbl_arena_printf(fbl_context_arena(ctx), "%s(tuned tiles)", path);
+    cuda->tune = cuda->own = (FblCudaTune){0};
+    FBL_TRY(fbl_cuda_tune_read(ctx, fbl_source_add(ctx, name, text, strlen(text)), &cuda->tune));
+    fbl_driver_cuda_name(ctx, cuda);
+    return FBL_OK;
+}
+
+void fbl_driver_cuda_key(const FblDriverCuda *cuda, const FblKernel *kernel, char out[FBL_CUDA_TUNE_TEXT + 64]) {
+    FblCudaProblem problem;
+    char choice[FBL_CUDA_TUNE_TEXT] = "";
+    bool tuned = cuda->options.tune && cuda->tune.count > 0 && fbl_cuda_problem(kernel, &cuda->options, &problem, NULL, 0, NULL);
+    const FblCudaTuneRow *row = tuned ? fbl_cuda_tune_find(&cuda->tune, &problem) : NULL;
+    if (row && row->choice.variant != FBL_CUDA_VARIANT_DEFAULT) {
+        fbl_cuda_choice_print(&row->choice, choice);
+    }
+    snprintf(out, FBL_CUDA_TUNE_TEXT + 64, *choice ? "%s %s" : "%s", cuda->target, choice);
+}
+
+// The tables of tuned tiles that the options ask for.
+static FblStatus read_tiles(FblContext *ctx, const FblPassOptions *options, FblDriverCuda *cuda) {
+    bool search = strcmp(options->tune, "search") == 0;
+    cuda->options.tune = &cuda->tune;
+    if (strcmp(options->tune, "off") == 0) {
+        return FBL_OK;
+    }
+    if (!search && strcmp(options->tune, "file") != 0) {
+        return fbl_error(ctx, "E0652", FBL_NO_LOC, "--tune takes file, search or off, not `%s`", options->tune);
+    }
+    if (search && !*options->tune_file) {
+        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0652", FBL_NO_LOC, "--tune=search needs a file for what it finds");
+        fbl_diag_hint(ctx, diag, "--tune-file FILE names it; it is made when it is not there yet");
+        return FBL_USER;
+    }
+    const char *bundled = fbl_cuda_tune_bundled();
+    FBL_TRY(fbl_cuda_tune_read(ctx, fbl_source_add(ctx, "bundled.tune", bundled, strlen(bundled)), &cuda->tune));
+    if (!*options->tune_file || (search && !fbl_path_exists(options->tune_file))) {
+        return FBL_OK;
+    }
+    char *text;
+    size_t size;
+    FBL_TRY(fbl_read_file(ctx, options->tune_file, FBL_CUDA_TUNE_MAX_FILE, &text, &size));
+    uint32_t file = fbl_source_add(ctx, options->tune_file, text, size);
+    free(text);
+    FBL_TRY(fbl_cuda_tune_read(ctx, file, &cuda->own));
+    return fbl_cuda_tune_read(ctx, file, &cuda->tune);
+}
+
+FblStatus fbl_driver_cuda_create(FblContext *ctx, const FblPassOptions *options, FblDriverCuda **out_cuda) {
+    const char *target = options->target, *precision = options->precision;
     *out_cuda = NULL;
     if (strcmp(target, "cpu") == 0) {
         return FBL_OK;
@@ -57,7 +120,13 @@ FblStatus fbl_driver_cuda_create(FblContext *ctx, const char *target, const char
         }
         cuda->options.arch = cuda->device->arch;
     }
-    snprintf(cuda->identity, sizeof cuda->identity, "cuda sm_%d %s", cuda->options.arch, precision);
+    snprintf(cuda->target, sizeof cuda->target, "cuda sm_%d %s", cuda->options.arch, precision);
+    FblStatus status = read_tiles(ctx, options, cuda);
+    if (status != FBL_OK) {
+        fbl_driver_cuda_destroy(cuda);
+        return status;
+    }
+    fbl_driver_cuda_name(ctx, cuda);
     *out_cuda = cuda;
     return FBL_OK;
 }

@@ -5,20 +5,35 @@
 #define FBL_CLI_DRIVER_CUDA_H
 
 #include "codegen/cuda/cuda_target.h"
+#include "passes/options.h"
 #include "runtime/cuda/cuda_device.h"
 
 struct FblDriver;
 
 typedef struct FblDriverCuda {
     FblCudaOptions options;
-    char identity[48];     // "cuda sm_90 tf32": keys the kernel cache and compiled files
+    char target[48];       // "cuda sm_90 tf32"
+    char identity[80];     // the same with a digest of the tuned tiles, where there are any: keys compiled files
+    FblCudaTune tune;      // what options.tune points to: the bundled table, overruled by the user's
+    FblCudaTune own;       // the user's rows alone, which --tune=search adds to
+    double search_start;   // of --tune=search, in seconds; 0: not begun
     FblCudaDevice *device; // NULL until it is needed
 } FblDriverCuda;
 
 // Sets *out_cuda for a target "cuda" (the GPU's own architecture: opens it) or "cuda:sm_90", NULL for "cpu". E0649 for
-// other targets and for precisions that do not exist.
-FblStatus fbl_driver_cuda_create(FblContext *ctx, const char *target, const char *precision, FblDriverCuda **out_cuda);
+// other targets and for precisions that do not exist, E0651 for a line of --tune-file, E0652 for --tune. Reads target, precision,
+// tune and tune_file of the options.
+FblStatus fbl_driver_cuda_create(FblContext *ctx, const FblPassOptions *options, FblDriverCuda **out_cuda);
 void fbl_driver_cuda_destroy(FblDriverCuda *cuda);
+
+// The tiles that a compiled file was made with, as fbl_driver_cuda_tiles gave them, take the place of all others.
+FblStatus fbl_driver_cuda_use_tiles(FblContext *ctx, FblDriverCuda *cuda, const char *path, const char *text);
+// The tuned tiles for this architecture and precision, sorted, without comments: with the program and the build they determine the code.
+const char *fbl_driver_cuda_tiles(FblContext *ctx, const FblDriverCuda *cuda);
+// Sets cuda->identity after the tiles have changed.
+void fbl_driver_cuda_name(FblContext *ctx, FblDriverCuda *cuda);
+// What the code of a kernel depends on besides its text and the build: the target, and the tile that was tuned for it.
+void fbl_driver_cuda_key(const FblDriverCuda *cuda, const FblKernel *kernel, char out[FBL_CUDA_TUNE_TEXT + 64]);
 
 // Opens the GPU that the code is for, once.
 FblStatus fbl_driver_cuda_device(FblContext *ctx, FblDriverCuda *cuda, FblDevice **out_device);

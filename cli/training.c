@@ -227,6 +227,7 @@ static FblStatus open_at(FblCli *cli, const char *path, const char *stage, int64
         fbl_training_file_target(training);
     }
     FBL_TRY(init_driver(training));
+    FBL_TRY(compiled ? fbl_training_file_tiles(training, path) : FBL_OK);
     if (needs & FBL_TRAINING_MEMORY) {
         FBL_TRY(fbl_driver_device(&training->driver)); // said before minutes of compiling
     }

@@ -20,6 +20,9 @@ static char *meta_text(FblTraining *training) {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "version", fbl_build_id(training->ctx));
     cJSON_AddStringToObject(root, "target", fbl_driver_identity(&training->driver));
+    if (training->driver.cuda) {
+        cJSON_AddStringToObject(root, "tiles", fbl_driver_cuda_tiles(training->ctx, training->driver.cuda));
+    }
     cJSON_AddStringToObject(root, "name", training->name);
     if (training->stage) {
         cJSON_AddStringToObject(root, "stage", training->stage);
@@ -272,6 +275,22 @@ void fbl_training_file_target(FblTraining *training) {
     cJSON_Delete(root);
 }
 
+FblStatus fbl_training_file_tiles(FblTraining *training, const char *path) {
+    FblDriverCuda *cuda = training->driver.cuda;
+    const FblxEntry *entry = fblx_find(&training->file, FBLX_META, 0);
+    if (!cuda || !entry || *training->driver.passes.tune_file || strcmp(training->driver.passes.tune, "off") == 0) {
+        return FBL_OK;
+    }
+    cJSON *root = cJSON_ParseWithLength(entry->data, entry->size);
+    const cJSON *target = cJSON_GetObjectItemCaseSensitive(root, "target"), *tiles = cJSON_GetObjectItemCaseSensitive(root, "tiles");
+    size_t length = strlen(cuda->target);
+    bool same = cJSON_IsString(target) && cJSON_IsString(tiles) && strncmp(target->valuestring, cuda->target, length) == 0 &&
+                (target->valuestring[length] == 0 || target->valuestring[length] == ' ');
+    FblStatus status = same ? fbl_driver_cuda_use_tiles(training->ctx, cuda, path, tiles->valuestring) : FBL_OK;
+    cJSON_Delete(root);
+    return status;
+}
+
 static bool same_target(FblTraining *training) {
     const FblxEntry *entry = fblx_find(&training->file, FBLX_META, 0);
     cJSON *root = cJSON_ParseWithLength(entry->data, entry->size);
@@ -311,7 +330,7 @@ static FblStatus take_code(FblTraining *training, FblTrainingPart *part, uint32_
 }
 
 FblStatus fbl_training_file_code(FblTraining *training, FblTrainingPart *part, uint32_t index, const char *path) {
-    if (same_target(training)) {
+    if (same_target(training) && strcmp(training->driver.passes.tune, "search") != 0) {
         return take_code(training, part, index, path);
     }
     if (index == 0) {

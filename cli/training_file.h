@@ -7,6 +7,9 @@
 // A file that was compiled for a GPU runs on one, with its precision, unless the command line chooses otherwise.
 void fbl_training_file_target(FblTraining *training);
 
+// The tuned tiles that the file's code was made with, for the same target, unless the command line names a table of its own.
+FblStatus fbl_training_file_tiles(FblTraining *training, const char *path);
+
 // Modules, settings and sources out of training->file; numeric --set of run-time scalars, --epochs and --seed are applied.
 FblStatus fbl_training_read_file(FblTraining *training, const char *path);
 // The plan and code of program `index`: as they are in the file when they were made for this machine, otherwise compiled

@@ -12,3 +12,5 @@ fbl_embed_text(fbl_codegen fbl_cuda_preamble_bytes ${CMAKE_SOURCE_DIR}/codegen/c
 # The kernels around a train step.
 fbl_embed_text(fbl_runtime fbl_session_source_bytes ${CMAKE_SOURCE_DIR}/runtime/cuda/session_random.cuh ${CMAKE_SOURCE_DIR}/runtime/data/window.inc
                ${CMAKE_SOURCE_DIR}/runtime/cuda/session_kernels.cuh)
+# Tuned tiles that come with the program.
+fbl_embed_text(fbl_codegen fbl_cuda_tune_bytes ${CMAKE_SOURCE_DIR}/codegen/cuda/bundled.tune)

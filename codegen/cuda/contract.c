@@ -359,20 +359,51 @@ static void emit_finish(FblCudaProduct *p) {
     fbl_cuda_line(e, 0, "}");
 }
 
-FblStatus fbl_cuda_emit_contraction(FblCudaEmit *e) {
-    const FblKernel *kernel = e->kernel;
-    FblCudaProduct p = {.e = e, .c = &kernel->contraction};
-    view(&p);
-    bool weight_grad = p.c->kind == FBL_CONV_WEIGHT_GRAD;
+// The product with its operands prepared and packed operands placed; the tile is not chosen yet.
+static void open_product(FblCudaEmit *e, FblCudaProduct *p) {
+    *p = (FblCudaProduct){.e = e, .c = &e->kernel->contraction};
+    view(p);
+    bool weight_grad = p->c->kind == FBL_CONV_WEIGHT_GRAD;
     for (int i = 0; i < 2; i++) {
-        FblCudaOperand *o = &p.operand[i];
+        FblCudaOperand *o = &p->operand[i];
         o->name = "ab"[i];
         o->number = weight_grad ? 1 - i : i; // the rows of a weight gradient are those of its second operand
-        o->body = &kernel->operands[o->number];
-        fbl_cuda_operand_prepare(&p, o);
+        o->body = &e->kernel->operands[o->number];
+        fbl_cuda_operand_prepare(p, o);
     }
-    fbl_cuda_pack_plan(&p);
-    fbl_cuda_choose_tile(&p);
+    fbl_cuda_pack_plan(p);
+}
+
+bool fbl_cuda_problem(const FblKernel *kernel, const FblCudaOptions *options, FblCudaProblem *out_problem, FblCudaChoice *choices, size_t max, size_t *out_count) {
+    if (kernel->kind != FBL_KERNEL_CONTRACTION) {
+        return false;
+    }
+    FblArena arena;
+    fbl_arena_init(&arena);
+    FblCudaEmit e = {.arena = &arena, .kernel = kernel, .options = options, .name = "kernel"};
+    fbl_text_init(&e.text, &arena);
+    FblCudaProduct p;
+    open_product(&e, &p);
+    *out_problem = fbl_cuda_problem_of(&p);
+    if (choices) {
+        *out_count = fbl_cuda_tile_candidates(&p, choices, max);
+    }
+    fbl_arena_deinit(&arena);
+    return true;
+}
+
+FblStatus fbl_cuda_emit_contraction(FblCudaEmit *e) {
+    FblCudaProduct p;
+    open_product(e, &p);
+    if (fbl_cuda_choose_tile(&p)) {
+        const FblCudaTile *t = &p.tile;
+        bool tensor = t->variant != FBL_CUDA_VARIANT_FMA;
+        char text[FBL_CUDA_TUNE_TEXT];
+        fbl_cuda_choice_print(&(FblCudaChoice){t->variant, (int32_t)t->bm, (int32_t)t->bn, (int32_t)t->bk, (int32_t)(tensor ? t->warps_m : t->tm),
+                                               (int32_t)(tensor ? t->warps_n : t->tn), (int32_t)t->stages, (int32_t)t->splits},
+                              text);
+        fbl_cuda_line(e, 0, "// tuned: %s", text);
+    }
     for (int i = 0; i < 2; i++) {
         FblCudaOperand *o = &p.operand[i];
         o->tile = i == 0 ? p.tile.bm : p.tile.bn;

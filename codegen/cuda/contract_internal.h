@@ -12,9 +12,11 @@
 #define FBL_CODEGEN_CUDA_CONTRACT_INTERNAL_H
 
 #include "codegen/cuda/emit.h"
+#include "codegen/cuda/tune.h"
 
 // A block's work: bm x bn results, bk of the sum at a time.
 typedef struct FblCudaTile {
+    FblCudaVariant variant;
     int64_t bm, bn, bk;
     int64_t warps_m, warps_n; // tensor cores: warps in the block
     int64_t tm, tn;           // multiply-adds: results a thread
@@ -60,8 +62,16 @@ static inline int64_t fbl_cuda_words(const FblCudaProduct *p) { return p->halves
 // Words of a tile of `rows` rows.
 static inline int64_t fbl_cuda_tile_words(int64_t rows, int64_t words, bool along_rows) { return along_rows ? words * (rows + 8) : rows * (words + 4); }
 
-// contract_tile.c: the tile with the least estimated time.
-void fbl_cuda_choose_tile(FblCudaProduct *p);
+// contract_tile.c: sets p->tile, to what the table of tuned tiles (options->tune) has for this problem where that fits,
+// else to the tile with the least estimated time. Operands are prepared. True: from the table.
+bool fbl_cuda_choose_tile(FblCudaProduct *p);
+// Whether the product can be done with this tile, and the tile. A tile of the table may need more shared memory than there
+// is, or a kind of arithmetic that the product has not.
+bool fbl_cuda_tile_of(const FblCudaProduct *p, const FblCudaChoice *choice, FblCudaTile *out_tile);
+// Up to `max` tiles worth measuring, the model's own first; returns their number.
+size_t fbl_cuda_tile_candidates(const FblCudaProduct *p, FblCudaChoice *out, size_t max);
+// What the product is in the table.
+FblCudaProblem fbl_cuda_problem_of(const FblCudaProduct *p);
 // contract_load.c: device functions of the operands' bodies; code that moves the next tile.
 void fbl_cuda_operand_prepare(FblCudaProduct *p, FblCudaOperand *o);
 void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o);

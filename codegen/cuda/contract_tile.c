@@ -1,22 +1,70 @@
-// Which tile a block does, and whether the sum is split over blocks: the least time by a model of one multiprocessor.
+// Which tile a block does, and whether the sum is split over blocks: what the table of tuned tiles says, else the least time
+// by a model of one multiprocessor.
+#include <stdlib.h>
+
 #include "codegen/cuda/contract_internal.h"
 
 #define WORKSPACE_LIMIT ((int64_t)64 << 20) // bytes of partial sums
+#define MAX_SPLITS 1024
 
+// A tile of a variant; `by` is the variant's division of the block.
 typedef struct Shape {
     int16_t bm, bn;
-    int16_t warps_m, warps_n; // tensor cores
-    int16_t tm, tn;           // multiply-adds
+    int16_t warps_m, warps_n; // mma: by warps
+    int16_t tm, tn;           // fma: by results a thread
 } Shape;
 
 static const Shape shapes[] = {
     {128, 128, 2, 4, 8, 8}, {128, 64, 4, 2, 8, 4}, {64, 128, 2, 4, 4, 8}, {64, 64, 2, 2, 4, 4}, {128, 32, 4, 1, 8, 4}, {32, 128, 1, 4, 4, 8}, {64, 32, 2, 2, 4, 4},
     {32, 64, 2, 2, 4, 4},   {32, 32, 2, 2, 4, 4},  {128, 16, 4, 1, 4, 4}, {16, 128, 1, 4, 4, 4}, {64, 16, 4, 1, 4, 4}, {16, 64, 1, 4, 4, 4},
 };
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static FblCudaTile fma_tile(const Shape *s) {
+    return (FblCudaTile){.variant = FBL_CUDA_VARIANT_FMA, .bm = s->bm, .bn = s->bn, .bk = 16, .tm = s->tm, .tn = s->tn, .threads = s->bm * s->bn / (s->tm * s->tn)};
+}
+
+static FblCudaTile mma_tile(const Shape *s) {
+    return (FblCudaTile){.variant = FBL_CUDA_VARIANT_MMA, .bm = s->bm, .bn = s->bn, .bk = 32, .warps_m = s->warps_m, .warps_n = s->warps_n,
+                         .threads = 32 * s->warps_m * s->warps_n};
+}
+
+static bool can_fma(const FblCudaProduct *p) { return !p->tensor; }
+static bool can_mma(const FblCudaProduct *p) { return p->tensor; }
+
+// A way to multiply: for which products it exists, its tiles (stages, splits and shared memory aside), and how many tiles it
+// has in shared memory when nobody chose.
+typedef struct Variant {
+    bool (*can)(const FblCudaProduct *p);
+    const Shape *shapes;
+    size_t count;
+    FblCudaTile (*tile)(const Shape *shape);
+} Variant;
+
+static const Variant variants[FBL_CUDA_VARIANT_COUNT] = {
+    [FBL_CUDA_VARIANT_FMA] = {can_fma, shapes, SHAPES, fma_tile},
+    [FBL_CUDA_VARIANT_MMA] = {can_mma, shapes, SHAPES, mma_tile},
+};
 
 // Shared memory that one block may have.
 static int64_t shared_limit(int32_t arch) {
     return 1024 * (arch < 80 ? 64 : arch == 86 || arch == 89 || arch >= 120 ? 99 : arch < 90 ? 163 : 227);
+}
+
+static int64_t usual_stages(const FblCudaProduct *p) { return p->operand[0].async || p->operand[1].async ? 3 : 2; }
+
+// Completes a tile; false when the product cannot have it.
+static bool fit(const FblCudaProduct *p, FblCudaTile *t, int64_t stages, int64_t splits) {
+    int64_t words = p->halves ? t->bk / 2 : t->bk, steps = fbl_cuda_ceil(p->k, t->bk);
+    int64_t stage = fbl_cuda_tile_words(t->bm, words, p->operand[0].rows) + fbl_cuda_tile_words(t->bn, words, p->operand[1].rows);
+    t->stages = stages;
+    t->shared_bytes = 4 * fbl_cuda_max(stages * stage, t->bm * (t->bn + 4));
+    if (splits > steps || splits > MAX_SPLITS || t->shared_bytes > shared_limit(p->e->options->arch)) {
+        return false;
+    }
+    t->per_split = fbl_cuda_ceil(steps, splits);
+    t->splits = fbl_cuda_ceil(steps, t->per_split);
+    return t->splits == 1 || (double)t->splits * (double)p->z * (double)p->m * (double)p->columns * 4 <= (double)WORKSPACE_LIMIT;
 }
 
 // Estimated clocks. Rates are multiply-adds a clock and multiprocessor that such code reaches, not peaks.
@@ -39,31 +87,133 @@ static double clocks(const FblCudaProduct *p, const FblCudaTile *t) {
     return time;
 }
 
-void fbl_cuda_choose_tile(FblCudaProduct *p) {
-    double best = -1;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const Shape *s = &shapes[i];
-        FblCudaTile t = {.bm = s->bm, .bn = s->bn, .bk = p->tensor ? 32 : 16, .warps_m = s->warps_m, .warps_n = s->warps_n, .tm = s->tm, .tn = s->tn};
-        t.threads = p->tensor ? 32 * s->warps_m * s->warps_n : s->bm * s->bn / (s->tm * s->tn);
-        t.stages = p->operand[0].async || p->operand[1].async ? 3 : 2;
-        int64_t words = p->halves ? t.bk / 2 : t.bk;
-        int64_t stage = fbl_cuda_tile_words(t.bm, words, p->operand[0].rows) + fbl_cuda_tile_words(t.bn, words, p->operand[1].rows);
-        t.shared_bytes = 4 * fbl_cuda_max(t.stages * stage, t.bm * (t.bn + 4));
-        if (t.shared_bytes > shared_limit(p->e->options->arch)) {
-            continue;
+static FblCudaChoice choice_of(const FblCudaTile *t) {
+    bool fma = t->variant == FBL_CUDA_VARIANT_FMA;
+    return (FblCudaChoice){t->variant, (int32_t)t->bm, (int32_t)t->bn, (int32_t)t->bk, (int32_t)(fma ? t->tm : t->warps_m), (int32_t)(fma ? t->tn : t->warps_n),
+                           (int32_t)t->stages, (int32_t)t->splits};
+}
+
+// The tile of a variant's table that a choice names.
+static bool find_shape(const FblCudaChoice *choice, FblCudaTile *out_tile) {
+    if (choice->variant <= FBL_CUDA_VARIANT_DEFAULT || choice->variant >= FBL_CUDA_VARIANT_COUNT) {
+        return false;
+    }
+    const Variant *variant = &variants[choice->variant];
+    for (size_t i = 0; i < variant->count; i++) {
+        *out_tile = variant->tile(&variant->shapes[i]);
+        FblCudaChoice own = choice_of(out_tile);
+        if (own.bm == choice->bm && own.bn == choice->bn && own.bk == choice->bk && own.by_m == choice->by_m && own.by_n == choice->by_n) {
+            return true;
         }
-        int64_t steps = fbl_cuda_ceil(p->k, t.bk);
-        for (int64_t splits = 1; splits <= steps && splits <= 1024; splits *= 2) {
-            t.per_split = fbl_cuda_ceil(steps, splits);
-            t.splits = fbl_cuda_ceil(steps, t.per_split);
-            if (t.splits > 1 && (double)t.splits * (double)p->z * (double)p->m * (double)p->columns * 4 > (double)WORKSPACE_LIMIT) {
-                break;
+    }
+    return false;
+}
+
+bool fbl_cuda_choice_known(const FblCudaChoice *choice) {
+    FblCudaTile tile;
+    return choice->variant == FBL_CUDA_VARIANT_DEFAULT || find_shape(choice, &tile);
+}
+
+bool fbl_cuda_tile_of(const FblCudaProduct *p, const FblCudaChoice *choice, FblCudaTile *out_tile) {
+    return find_shape(choice, out_tile) && variants[choice->variant].can(p) && fit(p, out_tile, choice->stages, choice->splits);
+}
+
+FblCudaProblem fbl_cuda_problem_of(const FblCudaProduct *p) {
+    const FblContraction *c = p->c;
+    FblCudaProblem problem = {.arch = p->e->options->arch, .precision = (int32_t)p->e->options->precision, .kind = c->kind};
+    const int64_t product[] = {c->n_batch, c->m, c->n_, c->k};
+    const int64_t conv[FBL_CUDA_PROBLEM_EXTENTS] = {c->n,        c->c,        c->h,     c->w,     c->o,          c->kh,         c->kw,    c->stride_h,
+                                                    c->stride_w, c->pad_h,    c->pad_w, c->dilation_h, c->dilation_w, c->groups};
+    bool matmul = c->kind == FBL_MATMUL;
+    for (size_t i = 0; i < (matmul ? sizeof product / sizeof *product : FBL_CUDA_PROBLEM_EXTENTS); i++) {
+        problem.extents[i] = matmul ? product[i] : conv[i];
+    }
+    for (int i = 0; i < 2; i++) {
+        problem.ways[i] = p->operand[i].packed ? FBL_CUDA_PACKED : p->operand[i].async ? FBL_CUDA_PLAIN : FBL_CUDA_COMPUTED;
+    }
+    return problem;
+}
+
+// Tiles of one variant with their estimated clocks.
+typedef struct Candidate {
+    FblCudaTile tile;
+    double time;
+    int order; // in which they were made, so that equal times are not a matter of the sorting function
+} Candidate;
+
+#define PER_SHAPE 2 // of each shape the best numbers of splits
+enum { MAX_CANDIDATES = FBL_CUDA_VARIANT_COUNT * SHAPES * PER_SHAPE };
+
+static int compare_candidates(const void *a, const void *b) {
+    const Candidate *x = a, *y = b;
+    return x->time != y->time ? (x->time > y->time) - (x->time < y->time) : x->order - y->order;
+}
+
+static void keep(Candidate *best, size_t *count, const Candidate *candidate) {
+    if (*count < PER_SHAPE) {
+        best[(*count)++] = *candidate;
+    } else if (candidate->time < best[PER_SHAPE - 1].time) {
+        best[PER_SHAPE - 1] = *candidate;
+    }
+    for (size_t i = *count - 1; i > 0 && best[i].time < best[i - 1].time; i--) {
+        Candidate other = best[i];
+        best[i] = best[i - 1];
+        best[i - 1] = other;
+    }
+}
+
+// The candidates that the product can have, best first.
+static size_t list(const FblCudaProduct *p, Candidate out[MAX_CANDIDATES]) {
+    size_t count = 0;
+    int order = 0;
+    for (int v = FBL_CUDA_VARIANT_DEFAULT + 1; v < FBL_CUDA_VARIANT_COUNT; v++) {
+        const Variant *variant = &variants[v];
+        for (size_t i = 0; i < variant->count && variant->can(p); i++) {
+            Candidate best[PER_SHAPE], candidate = {.tile = variant->tile(&variant->shapes[i])};
+            size_t kept = 0;
+            for (int64_t splits = 1; splits <= MAX_SPLITS && fit(p, &candidate.tile, usual_stages(p), splits); splits *= 2) {
+                candidate.time = clocks(p, &candidate.tile);
+                candidate.order = order++;
+                keep(best, &kept, &candidate);
             }
-            double time = clocks(p, &t);
-            if (best < 0 || time < best) {
-                best = time;
-                p->tile = t;
+            for (size_t k = 0; k < kept; k++) {
+                out[count++] = best[k];
             }
         }
     }
+    qsort(out, count, sizeof *out, compare_candidates);
+    return count;
+}
+
+size_t fbl_cuda_tile_candidates(const FblCudaProduct *p, FblCudaChoice *out, size_t max) {
+    Candidate candidates[MAX_CANDIDATES];
+    size_t have = list(p, candidates), count = 0;
+    // The model does not tell numbers of stages apart: the two best tiles are tried with others as well.
+    size_t room = max - (max / 3 < 4 ? max / 3 : 4);
+    for (size_t i = 0; i < have && count < room; i++) {
+        out[count++] = choice_of(&candidates[i].tile);
+    }
+    for (size_t i = 0; i < 2 && i < have; i++) {
+        for (int64_t stages = 2; stages <= 4 && count < max; stages++) {
+            FblCudaTile tile = candidates[i].tile;
+            if (stages != usual_stages(p) && fit(p, &tile, stages, tile.splits)) {
+                out[count++] = choice_of(&tile);
+            }
+        }
+    }
+    return count;
+}
+
+bool fbl_cuda_choose_tile(FblCudaProduct *p) {
+    if (p->e->options->tune) {
+        FblCudaProblem problem = fbl_cuda_problem_of(p);
+        const FblCudaTuneRow *row = fbl_cuda_tune_find(p->e->options->tune, &problem);
+        if (row && fbl_cuda_tile_of(p, &row->choice, &p->tile)) {
+            return true;
+        }
+    }
+    Candidate candidates[MAX_CANDIDATES];
+    list(p, candidates);
+    p->tile = candidates[0].tile;
+    return false;
 }

@@ -12,6 +12,7 @@
 #ifndef FBL_CODEGEN_CUDA_CUDA_TARGET_H
 #define FBL_CODEGEN_CUDA_CUDA_TARGET_H
 
+#include "codegen/cuda/tune.h"
 #include "codegen/target.h"
 
 // The arithmetic of contractions (convolutions and matrix products). Sums are always f32; F32 multiplies in f32; TF32,
@@ -21,6 +22,7 @@ typedef enum FblCudaPrecision { FBL_CUDA_F32, FBL_CUDA_TF32, FBL_CUDA_BF16, FBL_
 typedef struct FblCudaOptions {
     int32_t arch; // compute capability times ten: 75, 80, 86, 89, 90, 100, ...
     FblCudaPrecision precision;
+    const FblCudaTune *tune; // tuned tiles; NULL: the cost model chooses
 } FblCudaOptions;
 
 typedef struct FblCudaPhase {
@@ -44,5 +46,9 @@ const char *fbl_cuda_preamble(void);
 FblStatus fbl_cuda_emit(const FblKernel *kernel, const FblCudaOptions *options, FblCudaSource *out_source, char *error,
                         size_t error_size);
 void fbl_cuda_source_free(FblCudaSource *source);
+
+// A contraction in the table of tuned tiles, and up to `max` tiles worth measuring for it, the cost model's own first (*out_count of
+// them; choices may be NULL). False for a kernel that has no tile.
+bool fbl_cuda_problem(const FblKernel *kernel, const FblCudaOptions *options, FblCudaProblem *out_problem, FblCudaChoice *choices, size_t max, size_t *out_count);
 
 #endif

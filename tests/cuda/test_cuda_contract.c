@@ -1,6 +1,7 @@
 // Contractions as CUDA C, run on the CPU, against sums in double: every kind, odd, unit and large shapes, channels first and
 // last, with and without fused bodies, products in the four orders of memory; each with the threads in order and shuffled.
-// test_cuda_contract PRECISION
+// test_cuda_contract PRECISION [tiles]
+// `tiles`: with other tiles than the cost model's, a table of tuned tiles for each kernel (every fifth case).
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 static FblCudaPrecision precision;
 static CudaRun run;
+static bool other_tiles;
 
 typedef struct Case {
     Build *build;
@@ -147,6 +149,23 @@ static void open_case(Case *k) {
             k->buffers[i][e] = random_real(&seed);
         }
     }
+    FblCudaTuneRow row = {.note = ""};
+    FblCudaTune table = {&row, 1, 1};
+    if (other_tiles) { // the last candidates are the ones with more or fewer stages
+        static size_t turn;
+        FblCudaChoice choices[40];
+        size_t count = 0;
+        fbl_cuda_problem(&k->build->kernel, &run.options, &row.problem, choices, sizeof choices / sizeof *choices, &count);
+        row.choice = choices[count - 1 - turn++ % count];
+        run.options.tune = &table;
+        cuda_run_add_kernel(&run, &k->build->kernel);
+        run.options.tune = NULL;
+        if (!strstr(run.kernels[run.count - 1].source.text, "\n// tuned: ")) {
+            fprintf(stderr, "%s: the tile of the table is not taken\n", k->name);
+            exit(1);
+        }
+        return;
+    }
     cuda_run_add_kernel(&run, &k->build->kernel);
 }
 
@@ -207,10 +226,11 @@ static const int products[][4] = {{1, 1, 1, 1}, {1, 64, 10, 64}, {2, 5, 7, 3}, {
 
 int main(int argc, char **argv) {
     static const char *const names[] = {"f32", "tf32", "bf16", "f16"};
-    if (argc != 2) {
-        fprintf(stderr, "usage: test_cuda_contract PRECISION\n");
+    if (argc != 2 && argc != 3) {
+        fprintf(stderr, "usage: test_cuda_contract PRECISION [tiles]\n");
         return 2;
     }
+    other_tiles = argc == 3;
     if (!cuda_run_possible()) {
         printf("skipped: no C++ compiler\n");
         return 77;
@@ -241,6 +261,12 @@ int main(int argc, char **argv) {
         k->c = (FblContraction){.kind = FBL_MATMUL, .n_batch = v[0], .m = v[1], .n_ = v[2], .k = v[3]};
         k->order = (int)(i % 4);
         snprintf(k->name, sizeof k->name, "product %d x %d x %d x %d, order %d", v[0], v[1], v[2], v[3], k->order);
+    }
+    if (other_tiles) {
+        for (size_t i = 0; 5 * i < count; i++) {
+            cases[i] = cases[5 * i];
+        }
+        count = (count + 4) / 5;
     }
     int failed = 0, split = 0;
     for (size_t i = 0; i < count; i++) {

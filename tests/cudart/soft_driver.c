@@ -6,6 +6,8 @@
 // memory that is written too early, numbers that are read too early.
 // FBL_SOFT_GPU in the environment is a list of comma-separated settings: no_device; version=11040; arch=60;
 // memory=BYTES in all; fault=N, the N-th kernel (from 1) faults.
+// FBL_SOFT_CHARGE makes events tell a time that is made up: TILE=MICROSECONDS, separated by semicolons, is what a kernel costs
+// whose tuned tile (the comment in its header) contains TILE; the first that fits counts, and any other kernel costs 1000.
 // Threads: one caller.
 #include <dlfcn.h>
 #include <elf.h>
@@ -33,6 +35,7 @@ typedef struct Function {
     char name[160];
     void (*call)(void **);
     int count;
+    double charge; // microseconds, made up
 } Function;
 
 typedef struct Stream Stream;
@@ -41,6 +44,7 @@ typedef struct Event {
     Stream *stream;
     uint64_t recorded, completed; // numbers of records asked for and reached
     struct timespec time;
+    double charged; // microseconds of kernels before it
 } Event;
 
 typedef enum OpKind { LAUNCH, COPY, FILL, RECORD, WAIT, GRAPH } OpKind;
@@ -86,6 +90,7 @@ static Block *blocks;
 static size_t used;
 static int sticky;        // after a fault everything fails
 static uint64_t launches; // kernels run so far
+static double charged;    // microseconds that they were charged
 
 static double setting(const char *name, double otherwise) {
     const char *all = getenv("FBL_SOFT_GPU");
@@ -119,6 +124,7 @@ static void run_op(Op *op) {
         if (++launches == (uint64_t)setting("fault", 0)) {
             sticky = ILLEGAL_ADDRESS;
         }
+        charged += op->function->charge;
         void *pointers[MAX_ARGUMENTS];
         for (int i = 0; i < op->function->count; i++) {
             pointers[i] = &op->arguments[i];
@@ -132,6 +138,7 @@ static void run_op(Op *op) {
     case FILL: memset(op->to, op->value, op->bytes); break;
     case RECORD:
         op->event->completed = op->number;
+        op->event->charged = charged;
         clock_gettime(CLOCK_MONOTONIC, &op->event->time);
         break;
     case WAIT:
@@ -363,6 +370,22 @@ EXPORT int cuModuleUnload(Module *module) {
     free(module);
     return sticky;
 }
+static double charge_of(const char *tile) {
+    const char *all = getenv("FBL_SOFT_CHARGE");
+    for (const char *at = all ? all : ""; *at;) {
+        size_t item = strcspn(at, ";"), name = strcspn(at, "=");
+        char wanted[200];
+        if (name < item && name < sizeof wanted) {
+            snprintf(wanted, sizeof wanted, "%.*s", (int)name, at);
+            if (tile && *tile && strstr(tile, wanted)) {
+                return strtod(at + name + 1, NULL);
+            }
+        }
+        at += item + (at[item] == ';');
+    }
+    return 1000;
+}
+
 EXPORT int cuModuleGetFunction(Function **function, Module *module, const char *name);
 EXPORT int cuModuleGetFunction(Function **function, Module *module, const char *name) {
     char symbol[200];
@@ -370,12 +393,15 @@ EXPORT int cuModuleGetFunction(Function **function, Module *module, const char *
     void *call = dlsym(module->library, symbol);
     snprintf(symbol, sizeof symbol, "soft_count_%s", name);
     const int *count = dlsym(module->library, symbol);
+    snprintf(symbol, sizeof symbol, "soft_tile_%s", name);
+    const char *tile = dlsym(module->library, symbol);
     if (!call || !count || *count > MAX_ARGUMENTS) {
         return NOT_FOUND;
     }
     *function = calloc(1, sizeof **function); // lives as long as the process, as nobody owns functions in the API
     (*function)->module = module;
     (*function)->count = *count;
+    (*function)->charge = charge_of(tile);
     snprintf((*function)->name, sizeof (*function)->name, "%s", name);
     memcpy(&(*function)->call, &call, sizeof call);
     return sticky;
@@ -506,6 +532,10 @@ EXPORT int cuEventElapsedTime(float *milliseconds, Event *start, Event *end);
 EXPORT int cuEventElapsedTime(float *milliseconds, Event *start, Event *end) {
     if (start->completed < start->recorded || end->completed < end->recorded) {
         return NOT_READY;
+    }
+    if (getenv("FBL_SOFT_CHARGE")) {
+        *milliseconds = (float)((end->charged - start->charged) / 1e3);
+        return sticky;
     }
     *milliseconds = (float)((double)(end->time.tv_sec - start->time.tv_sec) * 1e3 + (double)(end->time.tv_nsec - start->time.tv_nsec) / 1e6);
     return sticky;

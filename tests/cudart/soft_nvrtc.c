@@ -50,15 +50,32 @@ static bool kernel_name(const char *at, char name[200]) {
     return true;
 }
 
+// What follows "// tuned: " in the header of the kernel whose entry point is at `at`; "" when nothing does.
+static const char *tile_of(const char *source, const char *at, char tile[200]) {
+    tile[0] = 0;
+    for (const char *line = source; (line = strstr(line, "\n// ")) != NULL && line < at; line += 4) {
+        if (strncmp(line + 4, "about ", 6) == 0) { // the end of another header
+            tile[0] = 0;
+        } else if (strncmp(line + 4, "tuned: ", 7) == 0) {
+            snprintf(tile, 200, "%.*s", (int)strcspn(line + 11, "\n"), line + 11);
+        }
+    }
+    return tile;
+}
+
 static void write_unit(FILE *out, const char *source) {
-    fprintf(out, "#define FBL_SHIM 1\n#include <utility>\n#include \"shim.h\"\n%s\n", source);
+    const char *spoil = getenv("FBL_SOFT_SPOIL"); // units with this text multiply wrongly
+    fprintf(out, "#define FBL_SHIM 1\n#include <utility>\n#include \"shim.h\"\n%s%s\n",
+            spoil && *spoil && strstr(source, spoil) ? "static float spoiled(float a, float b, float c) { return a * b * 1.01f + c; }\n#define fmaf spoiled\n" : "", source);
     fprintf(out, "template <typename... P, size_t... I> static void soft_apply(void (*f)(P...), void **a, std::index_sequence<I...>) { f(*(P *)a[I]...); }\n"
                  "template <typename... P> static void soft_call(void (*f)(P...), void **a) { soft_apply(f, a, std::index_sequence_for<P...>()); }\n"
                  "template <typename... P> constexpr int soft_count(void (*)(P...)) { return sizeof...(P); }\n");
     for (const char *at = strstr(source, "extern \"C\" __global__"); at; at = strstr(at + 1, "extern \"C\" __global__")) {
         char name[200];
         if (kernel_name(at, name)) {
+            char tile[200];
             fprintf(out, "extern \"C\" void soft_call_%s(void **a) { soft_call(%s, a); }\nextern \"C\" const int soft_count_%s = soft_count(%s);\n", name, name, name, name);
+            fprintf(out, "extern \"C\" const char soft_tile_%s[] = \"%s\";\n", name, tile_of(source, at, tile));
         }
     }
 }

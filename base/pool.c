@@ -137,6 +137,16 @@ static void *work(void *arg) {
     }
 }
 
+// The process's cores: read once, since the mask of a thread that a pool has bound no longer tells them.
+static cpu_set_t process_cores;
+static pthread_once_t cores_once = PTHREAD_ONCE_INIT;
+
+static void read_cores(void) {
+    if (sched_getaffinity(0, sizeof process_cores, &process_cores) != 0) {
+        CPU_ZERO(&process_cores);
+    }
+}
+
 // The n-th core of `cores`, alone in *out_one.
 static void nth_core(const cpu_set_t *cores, int n, cpu_set_t *out_one) {
     CPU_ZERO(out_one);
@@ -151,16 +161,15 @@ static void nth_core(const cpu_set_t *cores, int n, cpu_set_t *out_one) {
 // Binding is a help, not a promise: what the system refuses is left as it was.
 static void pin_threads(FblPool *pool) {
     pool->submitter = pthread_self();
-    if (pthread_getaffinity_np(pool->submitter, sizeof pool->submitter_cores, &pool->submitter_cores) != 0 ||
-        CPU_COUNT(&pool->submitter_cores) < pool->threads) {
+    if (pthread_getaffinity_np(pool->submitter, sizeof pool->submitter_cores, &pool->submitter_cores) != 0 || fbl_cpu_count() < pool->threads) {
         return;
     }
     cpu_set_t one;
     for (int t = 1; t < pool->threads; t++) {
-        nth_core(&pool->submitter_cores, t, &one);
+        nth_core(&process_cores, t, &one);
         pthread_setaffinity_np(pool->workers[t - 1].handle, sizeof one, &one);
     }
-    nth_core(&pool->submitter_cores, 0, &one);
+    nth_core(&process_cores, 0, &one);
     pool->pinned = pthread_setaffinity_np(pool->submitter, sizeof one, &one) == 0;
 }
 
@@ -253,10 +262,14 @@ void fbl_pool_run(FblPool *pool, FblPoolFn fn, void *arg, int64_t items) {
 }
 
 int fbl_cpu_count(void) {
-    cpu_set_t cores;
-    if (sched_getaffinity(0, sizeof cores, &cores) != 0) {
-        return 1;
-    }
-    int count = CPU_COUNT(&cores);
+    pthread_once(&cores_once, read_cores);
+    int count = CPU_COUNT(&process_cores);
     return count < 1 ? 1 : count;
+}
+
+void fbl_thread_unbind(void) {
+    pthread_once(&cores_once, read_cores);
+    if (CPU_COUNT(&process_cores) > 0) {
+        pthread_setaffinity_np(pthread_self(), sizeof process_cores, &process_cores);
+    }
 }

@@ -22,7 +22,9 @@ int fbl_pool_threads(const FblPool *pool);
 // spin briefly before they sleep, so that back-to-back launches cost microseconds.
 void fbl_pool_run(FblPool *pool, FblPoolFn fn, void *arg, int64_t items);
 
-// Cores that this process may use (affinity mask respected), at least 1.
+// Cores that this process may use (its affinity mask when first asked, before any pool bound a thread), at least 1.
 int fbl_cpu_count(void);
+// Lets the calling thread run on all of them. For threads started by one that a pool has bound, whose mask they inherit.
+void fbl_thread_unbind(void);
 
 #endif

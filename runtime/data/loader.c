@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "base/pool.h"
 #include "runtime/data/mixup.h"
 
 #define MAX_WORKERS 64
@@ -239,6 +240,7 @@ static void fill(const FblLoader *loader, const Order *order, Slot *slot) {
 
 static void *work(void *arg) {
     FblLoader *loader = arg;
+    fbl_thread_unbind();
     pthread_mutex_lock(&loader->lock);
     for (;;) {
         Slot *slot = &loader->slots[loader->next % loader->slot_count];

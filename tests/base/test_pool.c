@@ -141,6 +141,32 @@ static void sizes_are_clamped_and_pools_start_and_stop(void **state) {
     fbl_pool_destroy(NULL);
 }
 
+static void *count_cores(void *arg) {
+    (void)arg;
+    cpu_set_t cores;
+    fbl_thread_unbind();
+    pthread_getaffinity_np(pthread_self(), sizeof cores, &cores);
+    return (void *)(intptr_t)CPU_COUNT(&cores);
+}
+
+// A bound submitter passes its mask on to the threads that it starts; they can leave it.
+static void threads_of_a_bound_submitter_can_use_all_cores(void **state) {
+    (void)state;
+    int cores = fbl_cpu_count();
+    FblPool *pool, *second;
+    assert_int_equal(fbl_pool_create(cores, 1, &pool), FBL_OK);
+    assert_int_equal(fbl_cpu_count(), cores);
+    pthread_t thread;
+    void *counted = NULL;
+    assert_int_equal(pthread_create(&thread, NULL, count_cores, NULL), 0);
+    assert_int_equal(pthread_join(thread, &counted), 0);
+    assert_int_equal((intptr_t)counted, cores);
+    assert_int_equal(fbl_pool_create(fbl_cpu_count(), 1, &second), FBL_OK);
+    assert_int_equal(fbl_pool_threads(second), cores);
+    fbl_pool_destroy(second);
+    fbl_pool_destroy(pool);
+}
+
 static void pinning_is_undone(void **state) {
     (void)state;
     cpu_set_t before;
@@ -162,6 +188,7 @@ int main(void) {
         cmocka_unit_test(launches_are_ordered),
         cmocka_unit_test(the_submitter_waits_for_slow_workers),
         cmocka_unit_test(sizes_are_clamped_and_pools_start_and_stop),
+        cmocka_unit_test(threads_of_a_bound_submitter_can_use_all_cores),
         cmocka_unit_test(pinning_is_undone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

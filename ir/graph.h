@@ -172,8 +172,8 @@ int64_t fbl_type_elements(const FblType *type);
 // "f32[batch=64, class=10]", "class[batch]" style for labels: "i32<class=10>[batch=64]". Arena-allocated.
 const char *fbl_type_string(FblContext *ctx, const FblType *type);
 const char *fbl_dtype_name(FblDtype dtype);
-// Bytes of an element in memory.
 static inline bool fbl_dtype_is_half(FblDtype dtype) { return dtype == FBL_BF16 || dtype == FBL_F16; }
+// Bytes of an element in memory.
 static inline int64_t fbl_dtype_bytes(FblDtype dtype) { return dtype == FBL_BOOL ? 1 : fbl_dtype_is_half(dtype) ? 2 : 4; }
 // What a value read from memory of this type is.
 static inline FblDtype fbl_dtype_value(FblDtype dtype) { return fbl_dtype_is_half(dtype) ? FBL_F32 : dtype; }

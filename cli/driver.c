@@ -1,5 +1,6 @@
 #include "cli/driver.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -257,6 +258,7 @@ FblStatus fbl_driver_compile_plan(FblDriver *driver, FblPlan *plan, FblBuilt *ou
     }
     out_built->compiled = atomic_load(&job.compiled);
     out_built->cached = atomic_load(&job.cached);
+    malloc_trim(0); // what compiling took goes back to the system before there are tensors
     out_built->milliseconds = now_ms() - start;
     int failed = atomic_load(&job.failed);
     if (failed) {

@@ -3,8 +3,8 @@
 
     bench/conv_accuracy.py --fblc build/release/fblc [FILE.fbl WEIGHTS.safetensors BATCH.safetensors]
 
-Runs `fblc step` in the interpreter (double) and compiled with --conv=direct, winograd2, winograd4 and auto, by default on the ResNet-32 of
-tests/oracle, and prints the norm of the difference over the norm of the tensor: of the outputs, and the median and the largest over the gradients."""
+Runs `fblc step` in the interpreter (double) and compiled with --conv=direct, winograd2, winograd4 and auto, and with factors in bf16 (emulated, so that
+every machine can), by default on the ResNet-32 of tests/oracle, and prints the norm of the difference over the norm of the tensor: of the outputs, and the median and the largest over the gradients."""
 import argparse
 import os
 import subprocess
@@ -35,8 +35,9 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         exact = step(arguments, folder, "interp", "--interp")
-        for form in ("direct", "winograd2", "winograd4", "auto"):
-            got = step(arguments, folder, form, "--conv=" + form)
+        for form in ("direct", "winograd2", "winograd4", "auto", "bf16"):
+            flags = ["--precision", "bf16", "--emulate-bf16"] if form == "bf16" else ["--conv=" + form]
+            got = step(arguments, folder, form, *flags)
             error = {}
             for name, want in exact.items():
                 norm = np.linalg.norm(want)

@@ -18,6 +18,17 @@ static double now_ms(void) {
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
+static bool bf16_on_cpu(const FblDriver *driver) { return !driver->cuda && strcmp(driver->passes.precision, "bf16") == 0; }
+
+static FblStatus check_conv(FblDriver *driver) {
+    if (!bf16_on_cpu(driver) || strncmp(driver->passes.conv, "winograd", 8) != 0) {
+        return FBL_OK;
+    }
+    FblDiag *diag = fbl_diag(driver->ctx, FBL_ERROR, "E0506", FBL_NO_LOC, "--conv=%s has no form with factors in bf16", driver->passes.conv);
+    fbl_diag_hint(driver->ctx, diag, "--conv=auto and --conv=direct have: rounded to bf16, the transforms of Winograd's forms would lose too much");
+    return FBL_USER;
+}
+
 FblStatus fbl_driver_init(FblDriver *driver, FblContext *ctx, const FblPassOptions *passes, int threads) {
     memset(driver, 0, sizeof *driver);
     driver->ctx = ctx;
@@ -29,7 +40,8 @@ FblStatus fbl_driver_init(FblDriver *driver, FblContext *ctx, const FblPassOptio
     }
     FBL_TRY(fbl_driver_cuda_create(ctx, passes, &driver->cuda));
     FBL_TRY(fbl_pool_create(driver->threads, driver->threads <= cores, &driver->pool));
-    FBL_TRY(fbl_cpu_target_create(ctx, &(FblCpuOptions){.vector_bytes = passes->vector_bytes, .opt_level = 2, .precision = driver->cuda ? "f32" : passes->precision}, &driver->target));
+    FBL_TRY(fbl_cpu_target_create(ctx, &(FblCpuOptions){.vector_bytes = passes->vector_bytes, .opt_level = 2, .precision = driver->cuda ? "f32" : passes->precision, .emulate_bf16 = passes->emulate_bf16}, &driver->target));
+    FBL_TRY(check_conv(driver));
     driver->cache = fbl_cache_open(NULL);
     return fbl_manager_create(ctx, passes, NULL, &driver->manager);
 }
@@ -66,7 +78,7 @@ FblLowerOptions fbl_driver_lower_options(FblDriver *driver) {
     return (FblLowerOptions){.vector_bytes = fbl_cpu_target_vector_bytes(driver->target),
                              .fuse = driver->passes.fuse,
                              .block_layouts = driver->passes.block_layouts,
-                             .conv = driver->passes.conv,
+                             .conv = bf16_on_cpu(driver) ? "direct" : driver->passes.conv,
                              .channels_last = driver->cuda != NULL,
                              .storage = storage_of(driver->cuda),
                              .with_train = true,

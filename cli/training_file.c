@@ -272,6 +272,12 @@ void fbl_training_file_target(FblTraining *training) {
             passes->precision = fbl_arena_strndup(fbl_context_arena(training->ctx), precision, strlen(precision));
         }
     }
+    // "... bf16" and "... bf16-emulated" end the name of a CPU.
+    const char *bf16 = cJSON_IsString(target) ? strstr(target->valuestring, " bf16") : NULL;
+    if (bf16 && strncmp(target->valuestring, "cuda", 4) != 0 && passes->target == fresh.target && passes->precision == fresh.precision) {
+        passes->precision = "bf16";
+        passes->emulate_bf16 |= strcmp(bf16, " bf16-emulated") == 0;
+    }
     cJSON_Delete(root);
 }
 

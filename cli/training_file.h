@@ -4,7 +4,8 @@
 
 #include "cli/training.h"
 
-// A file that was compiled for a GPU runs on one, with its precision, unless the command line chooses otherwise.
+// A file that was compiled for a GPU runs on one, with its precision, and one for bf16 on a CPU in bf16 again, unless the
+// command line chooses otherwise.
 void fbl_training_file_target(FblTraining *training);
 
 // The tuned tiles that the file's code was made with, for the same target, unless the command line names a table of its own.

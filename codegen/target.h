@@ -53,7 +53,8 @@ typedef struct FblCpuOptions {
     const char *features; // LLVM features; NULL: the host's
     int32_t vector_bytes; // 0: the widest that cpu/features allow (64, 32, 16)
     int32_t opt_level;    // 0..3, default 2
-    const char *precision; // of contractions; NULL or "f32"
+    const char *precision; // of contractions; NULL or "f32", "bf16"
+    bool emulate_bf16;     // bf16 without the instruction for it, to the same sums; nothing for other precisions
 } FblCpuOptions;
 
 // A description of code generation for one CPU kind. Read-only after creation: kernels may be compiled from many threads
@@ -63,7 +64,7 @@ typedef struct FblCpuTarget FblCpuTarget;
 // E0501 for a width that does not exist, E0506 for a precision that the processor has not; a note (E0507) when it lacks AVX2.
 FblStatus fbl_cpu_target_create(FblContext *ctx, const FblCpuOptions *options, FblCpuTarget **out_target);
 void fbl_cpu_target_destroy(FblCpuTarget *target);
-// "x86_64 znver3 avx2 v32 llvm19.1": part of cache keys and of .fblx files.
+// "x86_64 znver3 avx2 v32 llvm19.1", with " bf16" or " bf16-emulated" at the end: part of cache keys and of .fblx files.
 const char *fbl_cpu_target_identity(const FblCpuTarget *target);
 int32_t fbl_cpu_target_vector_bytes(const FblCpuTarget *target);
 

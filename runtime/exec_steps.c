@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/integer.h"
 
 #define ALIGNMENT 64
 // So many shares a thread that an uneven division hardly matters.
@@ -48,8 +49,6 @@ static bool is_weight_grad(const FblKernel *kernel) {
 // The phase of a launch that walks the images.
 static int32_t image_phase(const Build *b, size_t launch) { return is_weight_grad(kernel_of(b, launch)) ? 0 : code_of(b, launch)->phases - 1; }
 
-static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
-
 // The greatest number of equal shares into which the images of all launches of [first, end) divide, weight gradients being
 // left out when `fine`; 0 when a launch does not divide.
 static int64_t division_of(const Build *b, size_t first, size_t end, bool fine) {
@@ -61,7 +60,7 @@ static int64_t division_of(const Build *b, size_t first, size_t end, bool fine) 
         if (groups < 1 || code->phases > 2 || code->items[image_phase(b, k)] % groups != 0) {
             return 0;
         }
-        shares = fine && is_weight_grad(kernel) ? shares : gcd(groups, shares);
+        shares = fine && is_weight_grad(kernel) ? shares : fbl_gcd(groups, shares);
     }
     return shares;
 }

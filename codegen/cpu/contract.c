@@ -31,7 +31,7 @@ bool fbl_emit_contraction(FblEmit *e) {
     }
     FblKernelCode *code = e->code;
     FblKernelCode before = *code;
-    if (c->algorithm != FBL_CONV_DIRECT) {
+    if (c->algorithm != FBL_CONV_DIRECT && e->target->bf16 == FBL_BF16_OFF) {
         if (c->kind == FBL_CONV_WEIGHT_GRAD ? fbl_emit_winograd_weight_grad(e) : fbl_emit_winograd_conv(e)) {
             return true;
         }

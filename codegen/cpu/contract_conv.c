@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/integer.h"
 #include "codegen/cpu/contract_internal.h"
 
 #define MAX_PHASES 4
@@ -33,7 +34,8 @@ typedef struct Conv {
     int64_t kh, kw, images, groups;
     int64_t in_group, in_all, out_group, out_all; // channels
     int64_t vectors, all_vectors;                 // of output channels: per group, in all
-    int64_t chunk, chunks;                        // input channels summed at once
+    int64_t in_words;                             // packed words of a group's input channels: floats, or pairs
+    int64_t chunk, chunks;                        // input words summed at once
     int64_t strip, strips, strip_rows, acc_rows;
     int64_t fold_m;
     int64_t weight_floats; // of one packed vector of output channels
@@ -41,8 +43,6 @@ typedef struct Conv {
     FblImage image;
     LLVMValueRef acc, n, y0, y1;
 } Conv;
-
-static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
 
 static void axis_bounds(Axis *axis) {
     bool first = true;
@@ -71,7 +71,7 @@ static Axis axis_forward(int64_t out, int64_t k, int64_t stride, int64_t pad, in
 
 // dx[y] sums g[(y + pad - k dilation) / stride] over the taps k where that is whole.
 static Axis axis_gradient(int64_t out, int64_t k, int64_t stride, int64_t pad, int64_t dilation) {
-    int64_t common = gcd(stride, dilation);
+    int64_t common = fbl_gcd(stride, dilation);
     Axis axis = {.out = out, .phases = stride, .in_stride = 1, .in_step = -(dilation / common), .weight_step = stride / common};
     for (int64_t r = 0; r < stride; r++) {
         AxisPhase *p = &axis.phase[r];
@@ -177,15 +177,17 @@ static bool conv_init(Conv *v, FblEmit *e) {
     for (int64_t r = 0; r < v->cols.phases; r++) {
         widest = v->cols.phase[r].outs > widest ? v->cols.phase[r].outs : widest;
     }
-    v->tiling = fbl_tiling_choose(widest, v->vectors, e->width);
-    v->chunk = v->in_group;
-    int64_t fits = WEIGHT_BYTES / (v->kh * v->kw * v->tiling.k * e->width * 4);
-    if (fits < v->in_group) {
-        int64_t divisor = fbl_largest_divisor(v->in_group, fits < 8 ? 8 : fits);
-        v->chunk = divisor >= 8 ? divisor : v->in_group;
+    v->tiling = fbl_tiling_for_target(e, widest, v->vectors);
+    int64_t per_word = fbl_factors_per_word(e);
+    v->in_words = (v->in_group + per_word - 1) / per_word;
+    v->chunk = v->in_words;
+    int64_t fits = WEIGHT_BYTES / (v->kh * v->kw * fbl_tiling_for_width(widest, v->vectors, e->width).k * e->width * 4);
+    if (fits < v->in_words) {
+        int64_t divisor = fbl_largest_divisor(v->in_words, fits < 8 ? 8 : fits);
+        v->chunk = divisor >= 8 ? divisor : v->in_words;
     }
-    v->chunks = v->in_group / v->chunk;
-    v->weight_floats = v->kh * v->kw * v->in_group * e->width;
+    v->chunks = v->in_words / v->chunk;
+    v->weight_floats = v->kh * v->kw * v->in_words * e->width;
     FblImage *image = &v->image;
     image->body = &e->kernel->operands[0];
     image->c = v->in_all;
@@ -193,7 +195,8 @@ static bool conv_init(Conv *v, FblEmit *e) {
     image->w = source_w;
     image->width = v->cols.width;
     image->pad = v->cols.pad;
-    image->stride = (v->in_all + e->width - 1) / e->width * e->width;
+    image->stride = (v->in_all + e->width - 1) / e->width * e->width / per_word;
+    image->pairs = per_word == 2;
     if (image->width * image->stride * (v->kh + 1) > ((int64_t)1 << 26) || v->weight_floats > ((int64_t)1 << 28)) {
         return false;
     }
@@ -203,20 +206,42 @@ static bool conv_init(Conv *v, FblEmit *e) {
 
 // ---- phase 0: weights ----
 
-static void pack_weight_vector(Conv *v, FblBodyEval *eval, LLVMValueRef vector, LLVMValueRef channel, LLVMValueRef to, LLVMValueRef mask) {
+// Sets the summed channel of the weights' body, counted within the group of `vector`.
+static void set_weight_channel(Conv *v, FblBodyEval *eval, LLVMValueRef vector, LLVMValueRef channel) {
     FblEmit *e = v->e;
-    LLVMValueRef out = fbl_emit_scaled(e, vector, e->width);
-    if (v->c->kind == FBL_MATMUL) {
-        fbl_body_loop(eval, 1, channel, 0, 1);
-        fbl_body_loop(eval, 2, out, 1, e->width);
-    } else if (v->c->kind == FBL_CONV_FORWARD) {
-        fbl_body_loop(eval, 0, out, 1, e->width);
-        fbl_body_loop(eval, 1, channel, 0, 1);
-    } else {
-        LLVMValueRef per_group = fbl_emit_i64(e, v->vectors);
-        LLVMValueRef group = LLVMBuildUDiv(e->b, vector, per_group, "");
+    if (v->c->kind == FBL_CONV_DATA_GRAD) {
+        LLVMValueRef group = LLVMBuildUDiv(e->b, vector, fbl_emit_i64(e, v->vectors), "");
         fbl_body_loop(eval, 0, fbl_emit_sum(e, fbl_emit_scaled(e, group, v->in_group), channel), 0, 1);
-        fbl_body_loop(eval, 1, fbl_emit_scaled(e, LLVMBuildURem(e->b, vector, per_group, ""), e->width), 1, e->width);
+    } else {
+        fbl_body_loop(eval, 1, channel, 0, 1);
+    }
+}
+
+// Word `word` of the summed channels.
+static LLVMValueRef weight_words(Conv *v, FblBodyEval *eval, LLVMValueRef vector, LLVMValueRef word, LLVMValueRef mask) {
+    FblEmit *e = v->e;
+    LLVMValueRef channel = fbl_emit_scaled(e, word, fbl_factors_per_word(e));
+    set_weight_channel(v, eval, vector, channel);
+    LLVMValueRef first = fbl_body_value(eval, mask);
+    if (fbl_factors_per_word(e) == 1) {
+        return first;
+    }
+    LLVMValueRef next = fbl_emit_sum(e, channel, fbl_emit_i64(e, 1)), last = fbl_emit_i64(e, v->in_group - 1);
+    set_weight_channel(v, eval, vector, v->in_group % 2 ? fbl_emit_smaller(e, next, last) : next);
+    LLVMValueRef second = fbl_body_value(eval, mask);
+    if (v->in_group % 2) {
+        second = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLE, next, last, ""), second, fbl_emit_f32(e, 0, e->width), "");
+    }
+    return fbl_emit_pairs(e, first, second);
+}
+
+static void pack_weight_vector(Conv *v, FblBodyEval *eval, LLVMValueRef vector, LLVMValueRef word, LLVMValueRef to, LLVMValueRef mask) {
+    FblEmit *e = v->e;
+    if (v->c->kind == FBL_CONV_DATA_GRAD) {
+        LLVMValueRef local = LLVMBuildURem(e->b, vector, fbl_emit_i64(e, v->vectors), "");
+        fbl_body_loop(eval, 1, fbl_emit_scaled(e, local, e->width), 1, e->width);
+    } else {
+        fbl_body_loop(eval, v->c->kind == FBL_MATMUL ? 2 : 0, fbl_emit_scaled(e, vector, e->width), 1, e->width);
     }
     FblCarryLoop h, w;
     fbl_carry_begin(e, &h, fbl_emit_i64(e, 0), fbl_emit_i64(e, v->kh), 1, NULL, 0);
@@ -225,9 +250,8 @@ static void pack_weight_vector(Conv *v, FblBodyEval *eval, LLVMValueRef vector, 
         fbl_body_loop(eval, 2, h.index, 0, 1);
         fbl_body_loop(eval, 3, w.index, 0, 1);
     }
-    LLVMValueRef value = fbl_body_value(eval, mask);
     LLVMValueRef tap = fbl_emit_sum(e, fbl_emit_scaled(e, h.index, v->kw), w.index);
-    fbl_emit_store_floats(e, value, fbl_emit_floats(e, to, fbl_emit_scaled(e, tap, v->chunk * e->width)));
+    fbl_emit_store_floats(e, weight_words(v, eval, vector, word, mask), fbl_emit_floats(e, to, fbl_emit_scaled(e, tap, v->chunk * e->width)));
     fbl_carry_end(e, &w, NULL);
     fbl_carry_end(e, &h, NULL);
 }
@@ -238,19 +262,19 @@ static void emit_weights(Conv *v) {
     FblBodyEval eval;
     fbl_body_open(&eval, e, &e->kernel->operands[1]);
     FblLoopState items = fbl_emit_loop_begin(e, e->begin, e->end, 1);
-    LLVMValueRef channel = LLVMBuildURem(e->b, items.index, fbl_emit_i64(e, v->in_group), "");
-    LLVMValueRef all = LLVMBuildUDiv(e->b, items.index, fbl_emit_i64(e, v->in_group), "");
+    LLVMValueRef word = LLVMBuildURem(e->b, items.index, fbl_emit_i64(e, v->in_words), "");
+    LLVMValueRef all = LLVMBuildUDiv(e->b, items.index, fbl_emit_i64(e, v->in_words), "");
     LLVMValueRef vector = LLVMBuildURem(e->b, all, fbl_emit_i64(e, v->all_vectors), "");
     if (v->c->kind == FBL_MATMUL) {
         fbl_body_loop(&eval, 0, LLVMBuildUDiv(e->b, all, fbl_emit_i64(e, v->all_vectors), ""), 0, 1);
     }
-    LLVMValueRef chunk = LLVMBuildUDiv(e->b, channel, fbl_emit_i64(e, v->chunk), "");
-    LLVMValueRef inside = LLVMBuildURem(e->b, channel, fbl_emit_i64(e, v->chunk), "");
+    LLVMValueRef chunk = LLVMBuildUDiv(e->b, word, fbl_emit_i64(e, v->chunk), "");
+    LLVMValueRef inside = LLVMBuildURem(e->b, word, fbl_emit_i64(e, v->chunk), "");
     LLVMValueRef at = fbl_emit_sum(e, fbl_emit_scaled(e, all, v->weight_floats), fbl_emit_scaled(e, chunk, v->kh * v->kw * v->chunk * e->width));
     LLVMValueRef to = fbl_emit_floats(e, e->workspace, fbl_emit_sum(e, at, fbl_emit_scaled(e, inside, e->width)));
     int64_t tail = v->out_group % e->width;
     if (tail == 0) {
-        pack_weight_vector(v, &eval, vector, channel, to, NULL);
+        pack_weight_vector(v, &eval, vector, word, to, NULL);
     } else {
         LLVMBasicBlockRef full = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "full");
         LLVMBasicBlockRef part = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "part");
@@ -258,10 +282,10 @@ static void emit_weights(Conv *v) {
         LLVMValueRef last = LLVMBuildICmp(e->b, LLVMIntEQ, vector, fbl_emit_i64(e, v->all_vectors - 1), "");
         LLVMBuildCondBr(e->b, last, part, full);
         LLVMPositionBuilderAtEnd(e->b, full);
-        pack_weight_vector(v, &eval, vector, channel, to, NULL);
+        pack_weight_vector(v, &eval, vector, word, to, NULL);
         LLVMBuildBr(e->b, done);
         LLVMPositionBuilderAtEnd(e->b, part);
-        pack_weight_vector(v, &eval, vector, channel, to, fbl_emit_mask(e, e->width, tail));
+        pack_weight_vector(v, &eval, vector, word, to, fbl_emit_mask(e, e->width, tail));
         LLVMBuildBr(e->b, done);
         LLVMPositionBuilderAtEnd(e->b, done);
     }
@@ -307,7 +331,7 @@ static void emit_tile(Conv *v, int64_t p, int64_t k, int64_t residue, LLVMValueR
         for (int64_t i = 0; i < p; i++) {
             LLVMValueRef x = fbl_emit_splat(e, fbl_emit_load_floats(e, fbl_emit_floats_at(e, in_c, u + i * pixel), 1), e->width);
             for (int64_t j = 0; j < k; j++) {
-                values[i * k + j] = fbl_emit_fma(e, x, vectors[j], values[i * k + j]);
+                values[i * k + j] = fbl_emit_multiply_add(e, x, vectors[j], values[i * k + j]);
             }
         }
     }
@@ -407,7 +431,7 @@ static void emit_row(Conv *v, int64_t k, LLVMValueRef y, LLVMValueRef vector, LL
     }
     LLVMValueRef line = fbl_emit_sum(e, fbl_emit_scaled(e, local, rows->in_stride), fbl_emit_sum(e, by_phase(v, phase, in0), fbl_emit_i64(e, -rows->low)));
     LLVMValueRef at = fbl_emit_sum(e, fbl_emit_scaled(e, line, v->image.width * v->image.stride),
-                                   fbl_emit_sum(e, fbl_emit_scaled(e, group, v->in_group), fbl_emit_scaled(e, chunk, v->chunk)));
+                                   fbl_emit_sum(e, fbl_emit_scaled(e, group, v->in_words), fbl_emit_scaled(e, chunk, v->chunk)));
     LLVMValueRef in = fbl_emit_floats(e, e->scratch, at);
     LLVMValueRef batch = v->c->kind == FBL_MATMUL ? v->n : fbl_emit_i64(e, 0);
     LLVMValueRef index = fbl_emit_sum(e, fbl_emit_scaled(e, batch, v->all_vectors), vector);
@@ -497,7 +521,7 @@ bool fbl_emit_conv(FblEmit *e) {
     FblKernelCode *code = e->code;
     int64_t batches = v.c->kind == FBL_MATMUL ? v.images : 1;
     code->phases = 2;
-    code->items[0] = batches * v.all_vectors * v.in_group;
+    code->items[0] = batches * v.all_vectors * v.in_words;
     code->items[1] = v.images * v.strips;
     code->image_groups = v.images;
     code->workspace_bytes = batches * v.all_vectors * v.weight_floats * 4;

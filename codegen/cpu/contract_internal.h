@@ -3,6 +3,9 @@
 //
 // Every contraction runs on packed operands. An image operand is packed as [row][column][channel] with its padding, so
 // that a pixel's channels are contiguous; weights as [output-channel vector][chunk][kh][kw][input channel][lane].
+// With factors in bf16 what is summed together is packed in pairs: a word of 32 bits holds two neighbours along the summed
+// dimension, the first in its lower half, and takes the place of a float in these forms. An odd number of neighbours is
+// filled up with a zero.
 // Ownership: everything lives for one emission. Threads: as FblEmit.
 #ifndef FBL_CODEGEN_CPU_CONTRACT_INTERNAL_H
 #define FBL_CODEGEN_CPU_CONTRACT_INTERNAL_H
@@ -33,7 +36,13 @@ typedef struct FblTiling {
     int64_t p, big, small;
     int64_t k, k_tiles, k_rest;
 } FblTiling;
-FblTiling fbl_tiling_choose(int64_t rows, int64_t vecs, int width);
+// For `registers` vector registers, of which a step needs `step_registers` a vector, and one more for all.
+FblTiling fbl_tiling_choose(int64_t rows, int64_t vecs, int registers, int step_registers);
+// The choice for f32 factors, or for pairs on a processor that multiplies pairs: it depends on nothing but the width, so that
+// what follows from it (how sums are cut) is the same where pairs are emulated.
+FblTiling fbl_tiling_for_width(int64_t rows, int64_t vecs, int width);
+// The choice for the code that fbl_emit_multiply_add becomes.
+FblTiling fbl_tiling_for_target(const FblEmit *e, int64_t rows, int64_t vecs);
 
 // The largest divisor of `count` that is at most `limit`.
 int64_t fbl_largest_divisor(int64_t count, int64_t limit);
@@ -48,6 +57,25 @@ LLVMValueRef fbl_emit_load_floats(FblEmit *e, LLVMValueRef address, int lanes);
 void fbl_emit_store_floats(FblEmit *e, LLVMValueRef value, LLVMValueRef address);
 // Fills `count` floats with zeros.
 void fbl_emit_zero_floats(FblEmit *e, LLVMValueRef base, int64_t count);
+
+// Factors in bf16 (bf16.c). fbl_factors_per_word: 2 when the target has them, else 1.
+int64_t fbl_factors_per_word(const FblEmit *e);
+// Two vectors of f32, rounded to bf16 (nearest even; NaN stays NaN), as a vector of pairs; its type is that of `first`.
+LLVMValueRef fbl_emit_pairs(FblEmit *e, LLVMValueRef first, LLVMValueRef second);
+// A vector of f32 rounded to bf16, as a vector of i16.
+LLVMValueRef fbl_emit_bf16(FblEmit *e, LLVMValueRef x);
+// The address of half word `offset` (i64) from `base`; stores there are aligned to 2 bytes.
+LLVMValueRef fbl_emit_halves(FblEmit *e, LLVMValueRef base, LLVMValueRef offset);
+void fbl_emit_store_halves(FblEmit *e, LLVMValueRef value, LLVMValueRef address);
+// sum + x * y on vectors of f32 (fused where the target fuses), or on vectors of pairs sum + x[1] * y[1] + x[0] * y[0]: two
+// fused multiply-adds in this order, as VDPBF16PS is documented (Intel 64 and IA-32 Software Developer's Manual, volume 2),
+// by that instruction or by code that does the same but for denormals: the instruction takes them as zeros and flushes
+// denormal results, the code does not.
+LLVMValueRef fbl_emit_multiply_add(FblEmit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef sum);
+// Turns the packed floats of `rows` rows of pixels into pairs of pixels, in place. Word q of a row's pixels [0, count) becomes
+// the pair of the pixels q * step and q * step + apart; a pixel from `width` on is a zero. `stride` floats a pixel, a
+// multiple of the vector; a row is width * stride floats. count * step - step < width.
+void fbl_emit_pair_pixels(FblEmit *e, LLVMValueRef at, int64_t rows, int64_t width, int64_t stride, int64_t count, int64_t step, int64_t apart);
 
 // A body with an environment of its own.
 typedef struct FblBodyEval {
@@ -75,7 +103,8 @@ typedef struct FblImage {
     LLVMValueRef c_first;       // first source channel, a multiple of the vector; NULL: 0
     int64_t fold_m;
     int64_t width, pad;         // packed columns; source column = packed column - pad
-    int64_t stride;             // floats per packed pixel
+    int64_t stride;             // floats, or pairs, per packed pixel
+    bool pairs;                 // pack neighbouring channels as pairs in bf16; then c_first is NULL and all channels are packed
     int64_t row_step, column_step; // of the source between packed rows and columns; 0 stands for 1. Above 1: no padding
 } FblImage;
 // Packs `rows` rows (a constant) into `to`, the first being source row `first` (i64, may be outside: zeros).

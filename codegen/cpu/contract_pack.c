@@ -98,6 +98,12 @@ static LLVMValueRef source_channel(FblEmit *e, const FblImage *image, LLVMValueR
     return image->c_first ? fbl_emit_sum(e, image->c_first, channel) : channel;
 }
 
+// Where a channel of a column lies in the packed row, in floats or, of pairs, in half words.
+static LLVMValueRef packed_channel(FblEmit *e, const FblImage *image, LLVMValueRef column, LLVMValueRef channel) {
+    LLVMValueRef pixel = fbl_emit_sum(e, column, fbl_emit_i64(e, image->pad));
+    return fbl_emit_sum(e, fbl_emit_scaled(e, pixel, image->stride * (image->pairs ? 2 : 1)), channel);
+}
+
 // Columns [from, from + count) of one row, vectors along the channels.
 static void pack_channels(FblBodyEval *eval, const FblImage *image, LLVMValueRef to, LLVMValueRef row, int64_t from, int64_t count) {
     FblEmit *e = eval->e;
@@ -112,9 +118,15 @@ static void pack_channels(FblBodyEval *eval, const FblImage *image, LLVMValueRef
         fbl_body_loop(eval, image->c_at, source_channel(e, image, channels.index), 1, e->width);
         fbl_carry_begin(e, &columns, fbl_emit_i64(e, from), fbl_emit_i64(e, from + count), 1, NULL, 0);
         set_pixel(eval, image, row, columns.index, 0);
-        LLVMValueRef value = fbl_body_value(eval, tail ? fbl_emit_mask(e, e->width, end - begin) : NULL);
-        LLVMValueRef at = fbl_emit_sum(e, fbl_emit_scaled(e, fbl_emit_sum(e, columns.index, fbl_emit_i64(e, image->pad)), image->stride), channels.index);
-        fbl_emit_store_floats(e, value, fbl_emit_floats(e, to, at));
+        LLVMValueRef mask = tail ? fbl_emit_mask(e, e->width, end - begin) : NULL;
+        LLVMValueRef value = fbl_body_value(eval, mask);
+        LLVMValueRef at = packed_channel(e, image, columns.index, channels.index);
+        if (image->pairs) {
+            value = mask ? LLVMBuildSelect(e->b, mask, value, fbl_emit_f32(e, 0, e->width), "") : value; // the last pair may be half full
+            fbl_emit_store_halves(e, fbl_emit_bf16(e, value), fbl_emit_halves(e, to, at));
+        } else {
+            fbl_emit_store_floats(e, value, fbl_emit_floats(e, to, at));
+        }
         fbl_carry_end(e, &columns, NULL);
         fbl_carry_end(e, &channels, NULL);
     }
@@ -142,15 +154,27 @@ static void pack_columns(FblBodyEval *eval, const FblImage *image, LLVMValueRef 
             mask = mask ? LLVMBuildAnd(e->b, mask, inside, "") : inside;
         }
         LLVMValueRef value = fbl_body_value(eval, mask);
-        LLVMValueRef at = fbl_emit_sum(e, fbl_emit_scaled(e, fbl_emit_sum(e, columns.index, fbl_emit_i64(e, image->pad)), image->stride), channels.index);
-        LLVMValueRef base = fbl_emit_floats(e, to, at);
+        LLVMValueRef at = packed_channel(e, image, columns.index, channels.index);
+        LLVMValueRef base = image->pairs ? fbl_emit_halves(e, to, at) : fbl_emit_floats(e, to, at);
+        value = image->pairs ? fbl_emit_bf16(e, value) : value;
         for (int i = 0; i < e->width && begin + i < (tail ? end : end + 1); i++) {
             LLVMValueRef lane = LLVMBuildExtractElement(e->b, value, fbl_emit_i32(e, i), "");
-            fbl_emit_store_floats(e, lane, fbl_emit_floats_at(e, base, i * image->stride));
+            LLVMValueRef address = fbl_emit_floats_at(e, base, i * image->stride);
+            if (image->pairs) {
+                fbl_emit_store_halves(e, lane, address);
+            } else {
+                fbl_emit_store_floats(e, lane, address);
+            }
         }
         fbl_carry_end(e, &columns, NULL);
     }
     fbl_carry_end(e, &channels, NULL);
+    if (image->pairs && image->c % 2) { // the other half of the last pair
+        fbl_carry_begin(e, &columns, fbl_emit_i64(e, from), fbl_emit_i64(e, from + count), 1, NULL, 0);
+        LLVMValueRef at = packed_channel(e, image, columns.index, fbl_emit_i64(e, image->c));
+        fbl_emit_store_halves(e, LLVMConstInt(LLVMInt16TypeInContext(e->ctx), 0, 0), fbl_emit_halves(e, to, at));
+        fbl_carry_end(e, &columns, NULL);
+    }
 }
 
 void fbl_pack_rows(FblEmit *e, const FblImage *image, LLVMValueRef to, LLVMValueRef n, LLVMValueRef first, int64_t rows) {

@@ -48,12 +48,11 @@ static double step_cost(int64_t p, int64_t k) {
     return (cost > 8 ? cost : 8) + 0.5;
 }
 
-FblTiling fbl_tiling_choose(int64_t rows, int64_t vecs, int width) {
-    int64_t registers = width == 16 ? 32 : 16;
+FblTiling fbl_tiling_choose(int64_t rows, int64_t vecs, int registers, int step_registers) {
     FblTiling best = {0};
     double best_cost = 0;
     for (int64_t k = 1; k <= 7 && k <= vecs; k++) {
-        for (int64_t p = 1; p <= rows && p * k + k + 1 <= registers; p++) {
+        for (int64_t p = 1; p <= rows && p * k + step_registers * k + 1 <= registers; p++) {
             int64_t tiles = (rows + p - 1) / p;
             int64_t tall = (rows + tiles - 1) / tiles;
             int64_t small = tall * tiles - rows;
@@ -71,6 +70,13 @@ FblTiling fbl_tiling_choose(int64_t rows, int64_t vecs, int width) {
         }
     }
     return best;
+}
+
+FblTiling fbl_tiling_for_width(int64_t rows, int64_t vecs, int width) { return fbl_tiling_choose(rows, vecs, width == 16 ? 32 : 16, 1); }
+
+FblTiling fbl_tiling_for_target(const FblEmit *e, int64_t rows, int64_t vecs) {
+    // Emulated, both halves of a vector of pairs are at hand, and the host has what registers AVX2 has.
+    return e->target->bf16 == FBL_BF16_EMULATED ? fbl_tiling_choose(rows, vecs, 15, 2) : fbl_tiling_for_width(rows, vecs, e->width);
 }
 
 int64_t fbl_largest_divisor(int64_t count, int64_t limit) {

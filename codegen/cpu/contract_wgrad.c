@@ -30,6 +30,7 @@ typedef struct WeightGrad {
     int64_t strip, strips, strip_rows; // output rows at once; packed input rows for them
     int64_t vector_floats, chunk_floats;
     int64_t x_stride_h, x_stride_w; // of the packed x between output pixels
+    int64_t per_word;               // 2: neighbouring output pixels of a row are summed as pairs
     FblTiling tiling;
     FblImage x, g;
     int64_t x_floats, g_floats; // of one packed image strip
@@ -59,6 +60,7 @@ static void divide(WeightGrad *v) {
 static bool init(WeightGrad *v, FblEmit *e) {
     const FblContraction *c = &e->kernel->contraction;
     *v = (WeightGrad){.e = e, .c = c};
+    v->per_word = fbl_factors_per_word(e);
     v->in_group = c->c / c->groups;
     v->out_group = c->o / c->groups;
     if (c->groups > 1 && (v->in_group % e->width != 0 || v->out_group % e->width != 0)) {
@@ -69,7 +71,7 @@ static bool init(WeightGrad *v, FblEmit *e) {
     v->vector_floats = c->kh * c->kw * v->in_group * e->width;
     v->chunk_floats = v->all_vectors * v->vector_floats;
     divide(v);
-    v->tiling = fbl_tiling_choose(v->in_range, v->range, e->width);
+    v->tiling = fbl_tiling_for_target(e, v->in_range, v->range);
     v->x = (FblImage){.body = &e->kernel->operands[0], .n_at = 0, .c_at = 1, .h_at = 2, .w_at = 3, .c = v->by_input ? c->c / v->ranges : c->c, .h = c->h, .w = c->w,
                       .width = (c->ow - 1) * c->stride_w + (c->kw - 1) * c->dilation_w + 1, .pad = c->pad_w,
                       .stride = ((v->by_input ? c->c / v->ranges : c->c) + e->width - 1) / e->width * e->width};
@@ -128,7 +130,8 @@ static void emit_tile(WeightGrad *v, int64_t p, int64_t k, LLVMValueRef group, L
     x_offset = fbl_emit_sum(e, x_offset, fbl_emit_sum(e, fbl_emit_scaled(e, group, v->in_group), channel));
     LLVMValueRef x_tap = fbl_emit_floats(e, v->x_at, x_offset);
     LLVMValueRef g_tap = fbl_emit_floats(e, v->g_at, fbl_emit_scaled(e, local, e->width));
-    int64_t unroll = fbl_largest_divisor(c->ow, 8), x_step = v->x_stride_w * v->x.stride;
+    int64_t words = (c->ow + v->per_word - 1) / v->per_word;
+    int64_t unroll = fbl_largest_divisor(words, 8), x_step = v->per_word * v->x_stride_w * v->x.stride;
     FblCarryLoop image, row, column;
     fbl_carry_begin(e, &image, fbl_emit_i64(e, 0), v->image_count, 1, values, count);
     LLVMValueRef x_image = fbl_emit_floats(e, x_tap, fbl_emit_scaled(e, image.index, v->x_floats));
@@ -136,7 +139,7 @@ static void emit_tile(WeightGrad *v, int64_t p, int64_t k, LLVMValueRef group, L
     fbl_carry_begin(e, &row, fbl_emit_i64(e, 0), v->row_count, 1, values, count);
     values[count] = fbl_emit_floats(e, x_image, fbl_emit_scaled(e, row.index, v->x_stride_h * v->x.width * v->x.stride));
     values[count + 1] = fbl_emit_floats(e, g_image, fbl_emit_scaled(e, row.index, v->g.width * v->g.stride));
-    fbl_carry_begin(e, &column, fbl_emit_i64(e, 0), fbl_emit_i64(e, c->ow), unroll, values, count + 2);
+    fbl_carry_begin(e, &column, fbl_emit_i64(e, 0), fbl_emit_i64(e, words), unroll, values, count + 2);
     for (int64_t u = 0; u < unroll; u++) {
         LLVMValueRef vectors[8];
         for (int64_t b = 0; b < k; b++) {
@@ -145,7 +148,7 @@ static void emit_tile(WeightGrad *v, int64_t p, int64_t k, LLVMValueRef group, L
         for (int64_t a = 0; a < p; a++) {
             LLVMValueRef x = fbl_emit_splat(e, fbl_emit_load_floats(e, fbl_emit_floats_at(e, values[count], u * x_step + a), 1), e->width);
             for (int64_t b = 0; b < k; b++) {
-                values[a * k + b] = fbl_emit_fma(e, x, vectors[b], values[a * k + b]);
+                values[a * k + b] = fbl_emit_multiply_add(e, x, vectors[b], values[a * k + b]);
             }
         }
     }
@@ -188,8 +191,15 @@ static void pack_images(WeightGrad *v, LLVMValueRef first_image, LLVMValueRef y0
     LLVMValueRef first_row = LLVMBuildSub(e->b, fbl_emit_scaled(e, y0, v->c->stride_h), fbl_emit_i64(e, v->c->pad_h), "");
     fbl_carry_begin(e, &image, fbl_emit_i64(e, 0), v->image_count, 1, NULL, 0);
     LLVMValueRef n = fbl_emit_sum(e, first_image, image.index);
-    fbl_pack_rows(e, &v->x, fbl_emit_floats(e, v->x_at, fbl_emit_scaled(e, image.index, v->x_floats)), n, first_row, v->strip_rows);
-    fbl_pack_rows(e, &v->g, fbl_emit_floats(e, v->g_at, fbl_emit_scaled(e, image.index, v->g_floats)), n, y0, v->strip);
+    LLVMValueRef x = fbl_emit_floats(e, v->x_at, fbl_emit_scaled(e, image.index, v->x_floats));
+    LLVMValueRef g = fbl_emit_floats(e, v->g_at, fbl_emit_scaled(e, image.index, v->g_floats));
+    fbl_pack_rows(e, &v->x, x, n, first_row, v->strip_rows);
+    fbl_pack_rows(e, &v->g, g, n, y0, v->strip);
+    if (v->per_word == 2) {
+        // Which pixels of x are neighbours depends on the tap, so each begins a pair: with what the next output pixel reads.
+        fbl_emit_pair_pixels(e, x, v->strip_rows, v->x.width, v->x.stride, v->x.width, 1, v->x_stride_w);
+        fbl_emit_pair_pixels(e, g, v->strip, v->g.width, v->g.stride, (v->g.width + 1) / 2, 2, 1);
+    }
     fbl_carry_end(e, &image, NULL);
 }
 

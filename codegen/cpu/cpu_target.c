@@ -44,8 +44,9 @@ static char *copy_string(const char *text) {
     return copy;
 }
 
-static FblStatus check_precision(FblContext *ctx, const char *precision, const char *cpu) {
+static FblStatus choose_precision(FblContext *ctx, const FblCpuOptions *options, FblCpuTarget *target) {
     static const char *const known[] = {"f32", "tf32", "bf16", "f16"};
+    const char *precision = options && options->precision ? options->precision : "f32";
     bool exists = false;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         exists |= strcmp(precision, known[i]) == 0;
@@ -55,12 +56,23 @@ static FblStatus check_precision(FblContext *ctx, const char *precision, const c
         fbl_diag_hint(ctx, diag, "there are f32, tf32, bf16 and f16");
         return FBL_USER;
     }
-    if (strcmp(precision, "f32") != 0) {
-        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0506", FBL_NO_LOC, "contractions in %s are not available on this processor (%s)", precision, cpu);
-        fbl_diag_hint(ctx, diag, "f32 is; tf32, bf16 and f16 are for --target cuda");
+    if (strcmp(precision, "f32") == 0) {
+        return FBL_OK;
+    }
+    if (strcmp(precision, "bf16") != 0) {
+        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0506", FBL_NO_LOC, "contractions in %s are not available on this processor (%s)", precision, target->cpu);
+        fbl_diag_hint(ctx, diag, "f32 is, and bf16 on processors with AVX512_BF16; tf32, bf16 and f16 are for --target cuda");
         return FBL_UNSUPPORTED;
     }
-    return FBL_OK;
+    // Every processor with AVX512_BF16 has the forms for narrower vectors, too (AVX512VL).
+    bool has = has_feature(target->features, "+avx512bf16") && has_feature(target->features, "+avx512vl");
+    target->bf16 = options->emulate_bf16 ? FBL_BF16_EMULATED : FBL_BF16_INSTRUCTION;
+    if (has || options->emulate_bf16) {
+        return FBL_OK;
+    }
+    FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0506", FBL_NO_LOC, "contractions in bf16 need AVX512_BF16, which this processor (%s) lacks", target->cpu);
+    fbl_diag_hint(ctx, diag, "f32 works here; --emulate-bf16 computes the numbers of bf16, more slowly than f32");
+    return FBL_UNSUPPORTED;
 }
 
 FblStatus fbl_cpu_target_create(FblContext *ctx, const FblCpuOptions *options, FblCpuTarget **out_target) {
@@ -94,7 +106,7 @@ FblStatus fbl_cpu_target_create(FblContext *ctx, const FblCpuOptions *options, F
         fbl_cpu_target_destroy(target);
         return status;
     }
-    FblStatus precise = check_precision(ctx, options && options->precision ? options->precision : "f32", target->cpu);
+    FblStatus precise = choose_precision(ctx, options, target);
     if (precise != FBL_OK) {
         fbl_cpu_target_destroy(target);
         return precise;
@@ -105,8 +117,9 @@ FblStatus fbl_cpu_target_create(FblContext *ctx, const FblCpuOptions *options, F
     FblHash hash = fbl_hash(target->features, strlen(target->features));
     char hex[65], identity[256];
     fbl_hash_hex(&hash, hex);
-    snprintf(identity, sizeof identity, "%s %s %.8s v%d o%d llvm%s", target->triple, target->cpu, hex, target->vector_bytes,
-             target->opt_level, LLVM_VERSION_STRING);
+    static const char *const suffixes[] = {[FBL_BF16_OFF] = "", [FBL_BF16_INSTRUCTION] = " bf16", [FBL_BF16_EMULATED] = " bf16-emulated"};
+    snprintf(identity, sizeof identity, "%s %s %.8s v%d o%d llvm%s%s", target->triple, target->cpu, hex, target->vector_bytes,
+             target->opt_level, LLVM_VERSION_STRING, suffixes[target->bf16]);
     target->identity = copy_string(identity);
     *out_target = target;
     return FBL_OK;
@@ -194,7 +207,7 @@ static void unit_close(Unit *unit) {
 static FblStatus unit_build(Unit *unit, char *error, size_t error_size) {
     FblEmit *e = &unit->emit;
     if (e->kernel->kind == FBL_KERNEL_CONTRACTION && !fbl_emit_contraction(e)) {
-        e->kernel = fbl_generic_contraction(&unit->arena, e->kernel);
+        e->kernel = fbl_generic_contraction(&unit->arena, e->kernel, e->target->bf16 != FBL_BF16_OFF);
     }
     if (e->kernel->kind == FBL_KERNEL_LOOPS) {
         FBL_TRY(fbl_emit_loops_kernel(e));

@@ -111,7 +111,17 @@ static int32_t operand(Build *b, int which, const int32_t *with, int32_t guard, 
     return push(b, select);
 }
 
-const FblKernel *fbl_generic_contraction(FblArena *arena, const FblKernel *kernel) {
+static int32_t rounded(Build *b, int32_t x) {
+    if (b->to->instrs[x].dtype != FBL_F32) {
+        x = binary(b, FBL_OP_ADD, FBL_F32, x, constant(b, FBL_F32, 0));
+    }
+    FblKInstr round = blank(FBL_K_ROUND, FBL_F32);
+    round.a = FBL_BF16;
+    round.args[0] = x;
+    return push(b, round);
+}
+
+const FblKernel *fbl_generic_contraction(FblArena *arena, const FblKernel *kernel, bool bf16) {
     const FblContraction *c = &kernel->contraction;
     FblKernel *to = FBL_NEW(arena, FblKernel);
     *to = *kernel;
@@ -179,6 +189,10 @@ const FblKernel *fbl_generic_contraction(FblArena *arena, const FblKernel *kerne
         int32_t guard = inside(&b, inside(&b, -1, row, c->h), column, c->w);
         x = operand(&b, 0, (int32_t[]){r[0], channel, row, column}, guard, map);
         y = operand(&b, 1, (int32_t[]){r[0], o[0], r[1], r[2]}, -1, map);
+    }
+    if (bf16) {
+        x = rounded(&b, x);
+        y = rounded(&b, y);
     }
     int32_t product = binary(&b, FBL_OP_MUL, FBL_F32, x, y);
     stages[0].last = (int32_t)b.count;

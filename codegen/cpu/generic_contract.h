@@ -4,7 +4,8 @@
 
 #include "ir/kernel.h"
 
-// A LOOPS kernel in `arena` that computes what the contraction `kernel` does, over the same buffers.
-const FblKernel *fbl_generic_contraction(FblArena *arena, const FblKernel *kernel);
+// A LOOPS kernel in `arena` that computes what the contraction `kernel` does, over the same buffers. bf16: with the
+// factors of the products rounded so.
+const FblKernel *fbl_generic_contraction(FblArena *arena, const FblKernel *kernel, bool bf16);
 
 #endif

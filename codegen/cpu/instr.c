@@ -3,18 +3,8 @@
 
 #include <math.h>
 
+#include "base/integer.h"
 #include "codegen/cpu/half.h"
-
-static int64_t gcd(int64_t a, int64_t b) {
-    a = a < 0 ? -a : a;
-    b = b < 0 ? -b : b;
-    while (b) {
-        int64_t t = a % b;
-        a = b;
-        b = t;
-    }
-    return a;
-}
 
 static FblVal uniform(LLVMValueRef v) { return (FblVal){v, false, 0, 1}; }
 static FblVal vector(LLVMValueRef v) { return (FblVal){v, true, 0, 1}; }
@@ -119,11 +109,11 @@ static bool affine_op(FblEmit *e, FblOp op, const FblVal *a, const FblVal *b, in
     bool constant = LLVMIsAConstantInt(b->v) != NULL;
     int64_t c = constant ? LLVMConstIntGetSExtValue(b->v) : 0;
     if (op == FBL_OP_ADD) {
-        *out = (FblVal){LLVMBuildAdd(e->b, a->v, b->v, ""), false, a->step + b->step, gcd(a->align, b->align)};
+        *out = (FblVal){LLVMBuildAdd(e->b, a->v, b->v, ""), false, a->step + b->step, fbl_gcd(a->align, b->align)};
         return true;
     }
     if (op == FBL_OP_SUB) {
-        *out = (FblVal){LLVMBuildSub(e->b, a->v, b->v, ""), false, a->step - b->step, gcd(a->align, b->align)};
+        *out = (FblVal){LLVMBuildSub(e->b, a->v, b->v, ""), false, a->step - b->step, fbl_gcd(a->align, b->align)};
         return true;
     }
     if (op == FBL_OP_MUL && (constant || LLVMIsAConstantInt(a->v)) && (a->step == 0 || b->step == 0)) {
@@ -131,13 +121,13 @@ static bool affine_op(FblEmit *e, FblOp op, const FblVal *a, const FblVal *b, in
         int64_t k = constant ? c : LLVMConstIntGetSExtValue(a->v);
         int64_t align = x->align == 0 || k == 0 ? 0 : x->align * (k < 0 ? -k : k);
         if (align > INT32_MAX) {
-            align = gcd(align, (int64_t)1 << 30);
+            align = fbl_gcd(align, (int64_t)1 << 30);
         }
         *out = (FblVal){LLVMBuildMul(e->b, a->v, b->v, ""), false, x->step * k, align};
         return true;
     }
     // Division of lanes that stay inside one block of the divisor: base / c is the same for all.
-    bool inside = constant && c > 0 && a->step == 1 && gcd(a->align, c) % width == 0;
+    bool inside = constant && c > 0 && a->step == 1 && fbl_gcd(a->align, c) % width == 0;
     if (op == FBL_OP_DIV && inside) {
         *out = uniform(floor_divide(e, a->v, b->v, false));
         if (a->align == 0) {
@@ -146,7 +136,7 @@ static bool affine_op(FblEmit *e, FblOp op, const FblVal *a, const FblVal *b, in
         return true;
     }
     if (op == FBL_OP_MOD && inside) {
-        *out = (FblVal){floor_divide(e, a->v, b->v, true), false, 1, gcd(a->align, c)};
+        *out = (FblVal){floor_divide(e, a->v, b->v, true), false, 1, fbl_gcd(a->align, c)};
         return true;
     }
     return false;

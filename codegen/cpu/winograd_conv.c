@@ -33,7 +33,7 @@ static int64_t weight_position(const WinogradConv *v, int64_t vecs) { return fbl
 
 static void choose_strips(WinogradConv *v) {
     int64_t rows = (v->out_h + v->m - 1) / v->m;
-    int64_t tile_bytes = 4 * v->positions * (v->image.stride + fbl_tiling_choose(STRIP_TILES, v->vectors, v->e->width).k * v->e->width);
+    int64_t tile_bytes = 4 * v->positions * (v->image.stride + fbl_tiling_for_width(STRIP_TILES, v->vectors, v->e->width).k * v->e->width);
     int64_t limit = STRIP_BYTES / tile_bytes;
     limit = limit < 12 ? 12 : limit > STRIP_TILES ? STRIP_TILES : limit;
     int64_t per_strip = limit / v->tiles_w;
@@ -71,7 +71,7 @@ static bool init(WinogradConv *v, FblEmit *e) {
         return false;
     }
     choose_strips(v);
-    v->tiling = fbl_tiling_choose(v->tiles, v->vectors, e->width);
+    v->tiling = fbl_tiling_for_width(v->tiles, v->vectors, e->width);
     v->packed_rows = v->strip * m + 2;
     v->packed_floats = v->packed_rows * v->image.width * in_stride;
     v->position_in = fbl_winograd_spread(v->tiles * in_stride);

@@ -63,7 +63,7 @@ static bool init(WinogradSums *v, FblEmit *e) {
     choose_strips(v);
     v->block = fbl_largest_divisor(c->c, BLOCK_CHANNELS);
     v->block = v->block < 8 ? c->c : v->block;
-    v->tiling = fbl_tiling_choose(v->block, v->vectors, e->width);
+    v->tiling = fbl_tiling_for_width(v->block, v->vectors, e->width);
     v->position_x = fbl_winograd_spread(v->tiles * v->x.stride);
     v->position_g = fbl_winograd_spread(v->tiles * v->g.stride);
     v->position_sums = fbl_winograd_spread(v->block * v->tiling.k * e->width);

@@ -3,16 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-static int64_t gcd(int64_t a, int64_t b) {
-    a = a < 0 ? -a : a;
-    b = b < 0 ? -b : b;
-    while (b) {
-        int64_t t = a % b;
-        a = b;
-        b = t;
-    }
-    return a;
-}
+#include "base/integer.h"
 
 void fbl_cuda_body_init(FblCudaBody *body, FblCudaEmit *e, int lanes, int32_t lane_loop) {
     memset(body, 0, sizeof *body);
@@ -209,7 +200,7 @@ static bool affine(const FblCudaBody *body, const FblKInstr *instr, FblCudaVal *
     case FBL_OP_ADD:
     case FBL_OP_SUB:
         out->step = a->step + (instr->op == FBL_OP_ADD ? b->step : -b->step);
-        out->align = gcd(a->align, b->align);
+        out->align = fbl_gcd(a->align, b->align);
         return true;
     case FBL_OP_MUL: {
         int64_t left;
@@ -228,12 +219,12 @@ static bool affine(const FblCudaBody *body, const FblKInstr *instr, FblCudaVal *
     case FBL_OP_DIV:
     case FBL_OP_MOD: {
         if (a->step == 0 && b->step == 0) {
-            out->align = constant && c > 0 ? (instr->op == FBL_OP_MOD ? gcd(a->align, c) : a->align % c == 0 ? a->align / c : 1) : 1;
+            out->align = constant && c > 0 ? (instr->op == FBL_OP_MOD ? fbl_gcd(a->align, c) : a->align % c == 0 ? a->align / c : 1) : 1;
             return true;
         }
-        bool inside = constant && c > 0 && a->step == 1 && a->low >= 0 && gcd(a->align, c) % body->lanes == 0; // lanes in one block
+        bool inside = constant && c > 0 && a->step == 1 && a->low >= 0 && fbl_gcd(a->align, c) % body->lanes == 0; // lanes in one block
         out->step = instr->op == FBL_OP_MOD ? 1 : 0;
-        out->align = instr->op == FBL_OP_MOD ? gcd(a->align, c) : 1;
+        out->align = instr->op == FBL_OP_MOD ? fbl_gcd(a->align, c) : 1;
         return inside;
     }
     default: out->align = 1; return a->step == 0 && b->step == 0;
@@ -303,7 +294,7 @@ static Address address_of(FblCudaBody *body, int32_t buffer, const int32_t *inde
         if (info->extents[d] > 1) { // else the index is 0
             address.lanes |= value->lanes;
             address.step += value->step * stride;
-            address.align = gcd(address.align, value->align * stride);
+            address.align = fbl_gcd(address.align, value->align * stride);
         }
         stride *= info->extents[d];
     }

@@ -37,6 +37,21 @@ void check_sentinel(const Tensor *t) {
     }
 }
 
+double round_bf16(double x) {
+    int exponent;
+    double fraction = frexp(x, &exponent); // in [1/2, 1); the machine rounds to nearest even
+    return ldexp(nearbyint(ldexp(fraction, 8)), exponent - 8);
+}
+
+static double factor(double x, bool bf16) { return bf16 ? round_bf16(x) : x; }
+
+// Leaves `bits` binary places, so that what is computed from the numbers in f32 is exact and only the rounding to bf16 counts.
+static void coarsen(Tensor *t, int bits) {
+    for (int64_t i = 0; i < t->n * t->c * t->h * t->w; i++) {
+        t->data[i] = (float)ldexp(nearbyint(ldexp(t->data[i], bits)), -bits);
+    }
+}
+
 static double fused_value(const Tensor *t, const Tensor *scale, const Tensor *shift, bool fused, int64_t n, int64_t c, int64_t h, int64_t w) {
     float x = t->data[place(t, n, c, h, w)];
     if (!fused) {
@@ -68,13 +83,13 @@ static void reference(const Case *k, int64_t oh, int64_t ow, const Tensor *a, co
                                 double p;
                                 size_t at;
                                 if (k->kind == FBL_CONV_FORWARD) {
-                                    p = fused_value(a, scale, shift, k->fused, n, c, ih, iw) * b->data[place(b, o, ci, i, j)];
+                                    p = factor(fused_value(a, scale, shift, k->fused, n, c, ih, iw), k->bf16) * factor(b->data[place(b, o, ci, i, j)], k->bf16);
                                     at = place(result, n, o, y, x);
                                 } else if (k->kind == FBL_CONV_DATA_GRAD) {
-                                    p = fused_value(a, scale, shift, k->fused, n, o, y, x) * b->data[place(b, o, ci, i, j)];
+                                    p = factor(fused_value(a, scale, shift, k->fused, n, o, y, x), k->bf16) * factor(b->data[place(b, o, ci, i, j)], k->bf16);
                                     at = place(result, n, c, ih, iw);
                                 } else {
-                                    p = fused_value(a, scale, shift, k->fused, n, c, ih, iw) * b->data[place(b, n, o, y, x)];
+                                    p = factor(fused_value(a, scale, shift, k->fused, n, c, ih, iw), k->bf16) * factor(b->data[place(b, n, o, y, x)], k->bf16);
                                     at = place(result, o, ci, i, j);
                                 }
                                 s->sum[at] += p;
@@ -112,6 +127,12 @@ void run_case_stored(const FblCpuTarget *target, const Case *k, int phases, FblD
     Tensor *result = forward ? &y : data ? &x : &weight;
     Tensor scale = tensor(0, 1, operands[0]->c, 1, 1, &seed), shift = tensor(0, 1, operands[0]->c, 1, 1, &seed);
     Tensor residual = tensor(result->block, result->n, result->c, result->h, result->w, &seed);
+
+    if (k->bf16) {
+        coarsen(operands[0], 12);
+        coarsen(&scale, 3);
+        coarsen(&shift, 12);
+    }
 
     static Build b;
     FblContraction contraction = {.kind = k->kind, .algorithm = k->algorithm, .n = k->n, .c = k->c, .h = k->h, .w = k->w, .o = k->o, .oh = oh, .ow = ow, .kh = k->kh, .kw = k->kw,
@@ -172,9 +193,9 @@ void run_case_stored(const FblCpuTarget *target, const Case *k, int phases, FblD
         double unit = !half_result ? 0 : images == FBL_BF16 ? 0x1p-8 : 0x1p-11;
         tolerance += unit * (fabs(want) + tolerance) + (half_result ? 0x1p-25 : 0);
         if (!(fabs(result->data[i] - want) <= tolerance)) {
-            fprintf(stderr, "kind %d algorithm %d n %d c %d h %d w %d o %d k %dx%d s %d,%d p %d,%d d %d,%d groups %d block %d fused %d: element %zu is %.9g, not %.9g\n", k->kind, k->algorithm,
+            fprintf(stderr, "kind %d algorithm %d n %d c %d h %d w %d o %d k %dx%d s %d,%d p %d,%d d %d,%d groups %d block %d fused %d bf16 %d: element %zu is %.9g, not %.9g\n", k->kind, k->algorithm,
                     (int)k->n, (int)k->c, (int)k->h, (int)k->w, (int)k->o, (int)k->kh, (int)k->kw, (int)k->sh, (int)k->sw, (int)k->ph, (int)k->pw,
-                    (int)k->dh, (int)k->dw, (int)k->groups, k->block, k->fused, i, (double)result->data[i], want);
+                    (int)k->dh, (int)k->dw, (int)k->groups, k->block, k->fused, k->bf16, i, (double)result->data[i], want);
             fail();
         }
     }
@@ -192,6 +213,79 @@ void run_case_stored(const FblCpuTarget *target, const Case *k, int phases, FblD
     for (size_t i = 0; i < 6; i++) {
         free(all[i]->data);
     }
+}
+
+void run_matmul(const FblCpuTarget *target, const Matmul *matmul) {
+    int64_t batch = matmul->batch, m = matmul->m, n = matmul->n, k = matmul->k;
+    int order = matmul->order;
+    bool fused = matmul->fused;
+    static Build b;
+    build_init(&b, FBL_KERNEL_CONTRACTION, "matmul");
+    uint64_t seed = (uint64_t)(m * 31 + n * 7 + k);
+    int64_t a_rows = order & 1 ? k : m, a_cols = order & 1 ? m : k, b_rows = order & 2 ? n : k, b_cols = order & 2 ? k : n;
+    Tensor x = tensor(0, 1, batch, a_rows, a_cols, &seed), y = tensor(0, 1, batch, b_rows, b_cols, &seed), z = tensor(0, 1, batch, m, n, &seed);
+    Tensor bias = tensor(0, 1, 1, 1, n, &seed);
+    int32_t x_at = build_buffer(&b, FBL_F32, false, 3, (int64_t[]){batch, a_rows, a_cols});
+    int32_t y_at = build_buffer(&b, FBL_F32, false, 3, (int64_t[]){batch, b_rows, b_cols});
+    int32_t z_at = build_buffer(&b, FBL_F32, true, 3, (int64_t[]){batch, m, n});
+    int32_t bias_at = build_buffer(&b, FBL_F32, false, 1, &n);
+    int64_t extents[3][3] = {{batch, m, k}, {batch, k, n}, {batch, m, n}};
+    for (int i = 0; i < 3; i++) {
+        FblKBody body = {.loop_count = 3, .first = b.kernel.instr_count, .value = -1};
+        int32_t index[3];
+        for (int d = 0; d < 3; d++) {
+            body.loops[d] = build_loop(&b, extents[i][d]);
+            index[d] = build_index(&b, body.loops[d]);
+        }
+        if (i < 2) {
+            bool swap = order & (1 << i);
+            int32_t at[3] = {index[0], index[swap ? 2 : 1], index[swap ? 1 : 2]};
+            body.value = build_load(&b, i ? y_at : x_at, at);
+        } else {
+            int32_t value = b.kernel.instr_count++;
+            b.instrs[value] = (FblKInstr){.kind = FBL_K_ACC, .dtype = FBL_F32, .guard = -1, .otherwise = -1};
+            if (fused) {
+                value = build_op(&b, FBL_OP_ADD, FBL_F32, value, build_load(&b, bias_at, &index[2]), -1);
+            }
+            body.stores = &b.stores[0];
+            body.store_count = 1;
+            build_store(&b, z_at, value, -1, index);
+        }
+        body.last = b.kernel.instr_count;
+        *(i < 2 ? &b.kernel.operands[i] : &b.kernel.epilogue) = body;
+    }
+    b.kernel.contraction = (FblContraction){.kind = FBL_MATMUL, .n_batch = batch, .m = m, .n_ = n, .k = k};
+    Loaded loaded;
+    loaded_open(&loaded, target, &b.kernel);
+    assert_int_equal(loaded.code.phases, 2);
+    size_t count = (size_t)(batch * m * n);
+    float *first = malloc(count * sizeof *first);
+    void *pointers[4] = {x.data, y.data, z.data, bias.data};
+    loaded_run(&loaded, pointers, 1);
+    memcpy(first, z.data, count * sizeof *first);
+    loaded_run(&loaded, pointers, 3);
+    assert_memory_equal(first, z.data, count * sizeof *first);
+    for (int64_t g = 0; g < batch; g++) {
+        for (int64_t i = 0; i < m; i++) {
+            for (int64_t j = 0; j < n; j++) {
+                double sum = fused ? bias.data[j] : 0, size = 1;
+                for (int64_t p = 0; p < k; p++) {
+                    double v = factor(order & 1 ? x.data[(g * k + p) * m + i] : x.data[(g * m + i) * k + p], matmul->bf16);
+                    double w = factor(order & 2 ? y.data[(g * n + j) * k + p] : y.data[(g * k + p) * n + j], matmul->bf16);
+                    sum += v * w;
+                    size += fabs(v * w);
+                }
+                assert_true(fabs(z.data[(g * m + i) * n + j] - sum) <= 2e-6 * size);
+            }
+        }
+    }
+    check_sentinel(&z);
+    loaded_close(&loaded);
+    free(first);
+    free(x.data);
+    free(y.data);
+    free(z.data);
+    free(bias.data);
 }
 
 FblCpuTarget *open_target(FblContext *ctx, int32_t bytes) {

@@ -1,4 +1,4 @@
-// One convolution compiled, run and compared with sums in double: support of the tests of contractions.
+// One convolution or matrix product compiled, run and compared with sums in double: support of the tests of contractions.
 #ifndef FBL_TESTS_CODEGEN_CONV_CASE_H
 #define FBL_TESTS_CODEGEN_CONV_CASE_H
 
@@ -10,7 +10,15 @@ typedef struct Case {
     int block; // 0: plain
     bool fused;
     FblConvAlgorithm algorithm;
+    bool bf16; // the target rounds the factors to bf16, and so does the reference
 } Case;
+
+// [batch, m, k] times [batch, k, n]; bit 0 of `order`: the first lies transposed, bit 1: the second; fused: plus a bias.
+typedef struct Matmul {
+    int64_t batch, m, n, k;
+    int order;
+    bool fused, bf16;
+} Matmul;
 
 // A logical [n, c, h, w] tensor with its copy in a kernel's memory, followed by 16 sentinels.
 typedef struct Tensor {
@@ -27,6 +35,11 @@ void check_sentinel(const Tensor *t);
 void run_case(const FblCpuTarget *target, const Case *k, int phases);
 // The same with images stored as `images`: f32, or a half.
 void run_case_stored(const FblCpuTarget *target, const Case *k, int phases, FblDtype images);
+
+void run_matmul(const FblCpuTarget *target, const Matmul *matmul);
+
+// Rounds to eight significant bits, to nearest even (no denormals, no overflow).
+double round_bf16(double x);
 
 // The target with vectors of `bytes` (0: the widest), and how wide the host's are.
 FblCpuTarget *open_target(FblContext *ctx, int32_t bytes);

@@ -28,13 +28,40 @@ static void precisions(void **state) {
     FblContext *ctx = fbl_context_create();
     FblCpuTarget *target;
     assert_int_equal(create(ctx, (FblCpuOptions){.cpu = "haswell", .features = "+avx2,+fma", .precision = "bf16"}, &target), FBL_UNSUPPORTED);
-    assert_non_null(strstr(diagnostics(ctx), "error[E0506]: contractions in bf16 are not available on this processor (haswell)"));
+    assert_non_null(strstr(diagnostics(ctx), "error[E0506]: contractions in bf16 need AVX512_BF16, which this processor (haswell) lacks\n"
+                                             "hint: f32 works here; --emulate-bf16 computes the numbers of bf16, more slowly than f32"));
+    assert_int_equal(create(ctx, (FblCpuOptions){.cpu = "haswell", .features = "+avx2,+fma", .precision = "tf32"}, &target), FBL_UNSUPPORTED);
+    assert_non_null(strstr(diagnostics(ctx), "error[E0506]: contractions in tf32 are not available on this processor (haswell)\n"
+                                             "hint: f32 is, and bf16 on processors with AVX512_BF16; tf32, bf16 and f16 are for --target cuda"));
     assert_int_equal(create(ctx, (FblCpuOptions){.precision = "f33"}, &target), FBL_USER);
     assert_non_null(strstr(diagnostics(ctx), "error[E0506]: there is no precision `f33`"));
     fbl_context_destroy(ctx);
 }
 
+// What multiplies is part of the identity, and so of the keys of caches and compiled files.
+static void identities(void **state) {
+    (void)state;
+    static const char wide[] = "+avx2,+fma,+avx512f,+avx512vl,+avx512bf16";
+    const struct {
+        FblCpuOptions options;
+        const char *end;
+    } ways[] = {{{.cpu = "znver4", .features = wide}, ""},
+                {{.cpu = "znver4", .features = wide, .emulate_bf16 = true}, ""}, // f32 stays f32
+                {{.cpu = "znver4", .features = wide, .precision = "bf16"}, " bf16"},
+                {{.cpu = "znver4", .features = wide, .precision = "bf16", .emulate_bf16 = true}, " bf16-emulated"},
+                {{.cpu = "haswell", .features = "+avx2,+fma", .precision = "bf16", .emulate_bf16 = true}, " bf16-emulated"}};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        FblContext *ctx = fbl_context_create();
+        FblCpuTarget *target;
+        assert_int_equal(create(ctx, ways[i].options, &target), FBL_OK);
+        const char *identity = fbl_cpu_target_identity(target), *bf16 = strstr(identity, " bf16");
+        assert_string_equal(bf16 ? bf16 : "", ways[i].end);
+        fbl_cpu_target_destroy(target);
+        fbl_context_destroy(ctx);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(widths), cmocka_unit_test(precisions)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(widths), cmocka_unit_test(precisions), cmocka_unit_test(identities)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

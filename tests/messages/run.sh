@@ -45,6 +45,8 @@ ask check $tiny --fuse=perhaps
 ask compile $tiny --conv=fast -o "$out/a.fblx"
 ask compile $tiny --vector-bytes=24 -o "$out/a.fblx"
 ask bench $tiny --precision bf32
+ask bench $tiny --precision bf16 --emulate-bf16 --conv=winograd4
+ask compile $tiny --target cuda:sm_90 --precision tf32 --emit cuda -o "$out/a.cu"
 ask run models/losses.fbl --quiet
 ask run $tiny --quiet --set 'dataset=mnist("x")' --out "$out/r"
 ask run $tiny --quiet --set 'dataset=cifar10("models/data/cifar10_lt_sample", imbalance=exponential(2))' --out "$out/r"

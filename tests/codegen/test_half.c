@@ -111,8 +111,8 @@ static void test_convolutions(void **state) {
     (void)state;
     static const Case cases[] = {
         // n c h w o kh kw sh sw ph pw dh dw groups
-        {0, 2, 16, 8, 8, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0}, {0, 3, 3, 9, 11, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0},
-        {0, 2, 16, 8, 8, 32, 1, 1, 2, 2, 0, 0, 1, 1, 1, 0, 0, 0}, {0, 2, 6, 6, 6, 12, 3, 3, 1, 1, 1, 1, 1, 1, 3, 0, 0, 0},
+        {0, 2, 16, 8, 8, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, false}, {0, 3, 3, 9, 11, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, false},
+        {0, 2, 16, 8, 8, 32, 1, 1, 2, 2, 0, 0, 1, 1, 1, 0, 0, 0, false}, {0, 2, 6, 6, 6, 12, 3, 3, 1, 1, 1, 1, 1, 1, 3, 0, 0, 0, false},
     };
     FblContext *ctx = fbl_context_create();
     FblCpuTarget *target = open_target(ctx, 0);

@@ -6,6 +6,7 @@
 
 #include "base/diag.h"
 #include "cli/calibrate.h"
+#include "cli/library.h"
 #include "cli/training.h"
 
 // What the estimate assumes of one core: the order of magnitude of current server cores.
@@ -30,6 +31,7 @@ typedef struct Explain {
     size_t count;
     double waiting_us;
     FblLimits limits;
+    FblPlan *plan;
 } Explain;
 
 static int compare_doubles(const void *a, const void *b) {
@@ -133,6 +135,7 @@ static FblStatus make_rows(Explain *x, bool measured) {
     FblPlan *plan;
     FBL_TRY(fbl_lower_module(module, &options, &plan));
     const FblPlanFunction *function = NULL;
+    x->plan = plan;
     for (size_t i = 0; i < plan->function_count; i++) {
         function = strcmp(plan->functions[i].name, x->function_name) == 0 ? &plan->functions[i] : function;
     }
@@ -230,6 +233,8 @@ static void print_rows(const Explain *x, bool profile) {
                x->function_name, launches, bytes, far, flops, total, x->waiting_us, limit, x->limits.flops / 1e9, x->limits.bytes / 1e9);
     } else if (!x->cli->json) {
         printf("%9.1f us in all, %lld launches, %.2f MFLOP; %.2f MB touched, %.2f MB of them not left in the cache by the same chain\n", total, launches, flops / 1e6, bytes / 1e6, far / 1e6);
+        const char *library = fbl_driver_library_text(&x->training.driver, x->plan, x->training.main.built.codes);
+        printf("%s%s", library, *library ? "\n" : "");
     }
     if (!x->cli->json && profile) {
         printf("%9.1f us of waiting for other threads; %.1f us at the limits of this machine (%.1f GFLOP/s, %.1f GB/s), %.0f%% of the time\n", x->waiting_us, limit,

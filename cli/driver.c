@@ -10,6 +10,7 @@
 #include "base/build_id.h"
 #include "base/diag.h"
 #include "base/io.h"
+#include "cli/library.h"
 #include "cli/tune.h"
 
 static double now_ms(void) {
@@ -289,6 +290,11 @@ FblStatus fbl_driver_compile_plan(FblDriver *driver, FblPlan *plan, FblBuilt *ou
         fbl_diag_hint(driver->ctx, diag, "this is a bug of fblc; the kernel came from %s", kernel->note ? kernel->note : "no source line");
         fbl_built_deinit(out_built);
         return FBL_INTERNAL;
+    }
+    FblStatus library = fbl_driver_library(driver, plan, out_built->codes);
+    if (library != FBL_OK) {
+        fbl_built_deinit(out_built);
+        return library;
     }
     for (size_t i = 0; *driver->passes.dump_dir && i < plan->kernel_count; i++) {
         FBL_TRY(dump_kernel(driver, plan->kernels[i]));

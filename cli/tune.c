@@ -161,7 +161,7 @@ static FblStatus search_one(FblDriver *driver, const Problem *problem, bool *out
     fbl_pool_run(driver->pool, compile_some, &job, driver->threads);
     FblStatus status = FBL_OK;
     if (codes[0].object) { // else compiling the plan says what is wrong
-        FblCudaTrialOptions options = {driver->cuda->device, problem->kernel, codes, count, tolerance_of(&problem->problem, &problem->kernel->contraction)};
+        FblCudaTrialOptions options = {driver->cuda->device, problem->kernel, codes, count, tolerance_of(&problem->problem, &problem->kernel->contraction), 0, true};
         status = fbl_cuda_trial(driver->ctx, &options, results);
         if (status == FBL_OK && results[0].verdict == FBL_CUDA_TRIAL_RIGHT) {
             status = judge(driver, problem, choices, results, count, out_faster);

@@ -29,6 +29,16 @@ typedef struct FblGpuPhase {
     uint32_t shared_bytes; // dynamic shared memory
 } FblGpuPhase;
 
+// A matrix product (ir/product.h) that a library does instead of the kernel's own code: its algorithm as the library chose it, recorded
+// so that later runs use the same one. The kernel's own code is there as well, for where the library is missing or refuses.
+typedef struct FblGpuLibrary {
+    bool used;
+    int32_t precision;     // FblCudaPrecision
+    uint64_t algorithm[8]; // cublasLtMatmulAlgo_t, opaque
+    int64_t workspace_bytes;
+    char name[112]; // for people: "cuBLASLt 13.0.2: algorithm 66, tile 20, stages 5, 1 split"
+} FblGpuLibrary;
+
 // The compiled form of one kernel. For the CPU: a relocatable object that defines `symbol` (and symbol_1, symbol_2 for
 // later phases). For a GPU: an image with an entry point a phase, which `gpu` names; symbol, items and scratch are unused.
 typedef struct FblKernelCode {
@@ -37,6 +47,7 @@ typedef struct FblKernelCode {
     char symbol[96];
     int32_t phases;
     FblGpuPhase gpu[FBL_KERNEL_MAX_PHASES];
+    FblGpuLibrary library;
     int64_t items[FBL_KERNEL_MAX_PHASES]; // work items per phase
     int64_t scratch_bytes;   // per thread
     int64_t workspace_bytes; // shared by all threads of the launch, passed as one extra buffer at the end; 0: none

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC "FBLKRNL2"
+#define MAGIC "FBLKRNL3"
 #define MAX_OBJECT ((int64_t)1 << 28)
 
 struct FblCache {
@@ -23,6 +23,7 @@ typedef struct EntryHead {
     int64_t items[FBL_KERNEL_MAX_PHASES];
     int64_t scratch_bytes, workspace_bytes, image_groups, object_size;
     FblGpuPhase gpu[FBL_KERNEL_MAX_PHASES];
+    FblGpuLibrary library;
 } EntryHead;
 
 enum { HEAD_AT = 8 + 32, OBJECT_AT = HEAD_AT + (int)sizeof(EntryHead) };
@@ -89,6 +90,7 @@ void fbl_kernel_code_pack(const FblKernelCode *code, uint8_t **out_bytes, size_t
     head.image_groups = code->image_groups;
     head.object_size = (int64_t)code->object_size;
     memcpy(head.gpu, code->gpu, sizeof head.gpu);
+    memcpy(&head.library, &code->library, sizeof head.library);
     memcpy(bytes, MAGIC, 8);
     memcpy(bytes + HEAD_AT, &head, sizeof head);
     if (code->object_size) {
@@ -113,6 +115,9 @@ bool fbl_kernel_code_unpack(const uint8_t *bytes, size_t size, FblKernelCode *ou
     memcpy(&head, bytes + HEAD_AT, sizeof head);
     bool sane = head.phases >= 1 && head.phases <= FBL_KERNEL_MAX_PHASES && head.scratch_bytes >= 0 && head.workspace_bytes >= 0 && head.image_groups >= 0 &&
                 head.object_size >= 0 && head.object_size <= MAX_OBJECT && (size_t)head.object_size == size - OBJECT_AT;
+    unsigned char used; // a bool of any other value must not be read as one
+    memcpy(&used, &head.library.used, sizeof used);
+    sane = sane && used <= 1 && head.library.workspace_bytes >= 0;
     for (int k = 0; k < FBL_KERNEL_MAX_PHASES; k++) {
         sane = sane && head.items[k] >= 0;
     }
@@ -126,6 +131,8 @@ bool fbl_kernel_code_unpack(const uint8_t *bytes, size_t size, FblKernelCode *ou
     for (int k = 0; k < FBL_KERNEL_MAX_PHASES; k++) {
         out_code->gpu[k].symbol[sizeof out_code->gpu[k].symbol - 1] = 0;
     }
+    out_code->library = head.library;
+    out_code->library.name[sizeof out_code->library.name - 1] = 0;
     memcpy(out_code->items, head.items, sizeof head.items);
     out_code->scratch_bytes = head.scratch_bytes;
     out_code->workspace_bytes = head.workspace_bytes;

@@ -22,6 +22,7 @@ enum {
     FBL_CU_INVALID_IMAGE = 200,
     FBL_CU_NO_BINARY_FOR_GPU = 209,
     FBL_CU_NOT_READY = 600,
+    FBL_CU_UNKNOWN = 999,
 };
 
 enum { // CUdevice_attribute

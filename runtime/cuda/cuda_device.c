@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "runtime/cuda/cublaslt.h"
 #include "runtime/cuda/cuda_exec.h"
 
 #define OLDEST_DRIVER 12000 // cuGraphInstantiateWithFlags and the other entry points in the form used here
@@ -102,6 +103,7 @@ void fbl_cuda_close(FblCudaDevice *device) {
         return;
     }
     const FblCudaApi *api = &device->api;
+    fbl_cublaslt_close(device->lt);
     if (device->copy_stream) {
         api->stream_destroy(device->copy_stream);
     }

@@ -21,6 +21,8 @@ typedef struct FblCudaDevice {
     bool lost; // a fault has made the context unusable
     bool sync; // FBL_CUDA_SYNC=1: every launch is waited for, so that a fault is blamed on its kernel (a debugging aid)
     char identity[32], name[128];
+    struct FblCublasLt *lt; // runtime/cuda/cublaslt.h; NULL until it is asked for, or when it is not there
+    char lt_why[256];       // why not
 } FblCudaDevice;
 
 // Opens the first GPU (CUDA_VISIBLE_DEVICES chooses). arch 0: whatever it has; else code for sm_<arch> must run on it. FBL_DEVICE with a

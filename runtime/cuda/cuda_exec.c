@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "runtime/cuda/cublaslt.h"
 
 #define SLOTS 2             // of staged inputs: one is filled while the other is copied
 #define SCALARS_BYTES 64    // {seed, step} behind the inputs, so that they travel with them
@@ -15,6 +16,7 @@ typedef struct Launch {
     FblCuHandle function;
     const FblGpuPhase *shape;
     void **parameters; // into FblDeviceExec.values
+    FblLtCall *call;   // instead of all phases: the library's product; NULL: a kernel
     int32_t number;    // in the plan's function
 } Launch;
 
@@ -40,7 +42,8 @@ typedef struct Slot {
 struct FblDeviceExec {
     FblCudaDevice *device;
     const FblPlan *plan;
-    FblDevicePtr regions[FBL_REGION_COUNT], workspace;
+    FblDevicePtr regions[FBL_REGION_COUNT], workspace, library_workspace;
+    size_t refused; // launches whose recorded algorithm the library does not take
     int64_t bytes;
     FblCuHandle *modules; // per kernel
     bool *shared;         // per kernel: its module is an earlier kernel's
@@ -147,10 +150,21 @@ static FblStatus load_kernels(FblContext *ctx, FblDeviceExec *exec, const FblKer
     return FBL_OK;
 }
 
+// The library's product for a launch, where its kernel has a recorded one that the library takes.
+static FblLtCall *library_call(FblDeviceExec *exec, const FblKernel *kernel, const FblKernelCode *code, const FblDevicePtr *buffers) {
+    FblProduct product;
+    FblLtCall *call = NULL;
+    if (code->library.used && !(fbl_kernel_product(kernel, &product) && fbl_cublaslt_prepare(exec->device, &product, &code->library, buffers, &call))) {
+        exec->refused++;
+    }
+    return call;
+}
+
 static FblStatus resolve_launch(FblContext *ctx, FblDeviceExec *exec, const FblLaunch *launch, const FblKernelCode *code, int32_t number, Launch *out, FblDevicePtr **at,
-                                void ***parameters) {
+                                void ***parameters, size_t *out_count) {
     const FblKernel *kernel = exec->plan->kernels[launch->kernel];
     void **first = *parameters;
+    const FblDevicePtr *buffers = *at;
     for (int32_t b = 0; b < kernel->buffer_count; b++) {
         *(*at) = exec->regions[launch->bindings[b].region] + (FblDevicePtr)launch->bindings[b].offset;
         *(*parameters)++ = (*at)++;
@@ -161,8 +175,14 @@ static FblStatus resolve_launch(FblContext *ctx, FblDeviceExec *exec, const FblL
     }
     *(*at) = fbl_cuda_exec_scalars(exec);
     *(*parameters)++ = (*at)++;
+    FblLtCall *call = library_call(exec, kernel, code, buffers);
+    *out_count = call ? 1 : (size_t)code->phases;
+    if (call) {
+        out[0] = (Launch){.number = number, .call = call};
+        return FBL_OK;
+    }
     for (int32_t p = 0; p < code->phases; p++) {
-        out[p] = (Launch){NULL, &code->gpu[p], first, number};
+        out[p] = (Launch){.shape = &code->gpu[p], .parameters = first, .number = number};
         const FblCudaApi *api = &exec->device->api;
         FBL_TRY(fbl_cuda_check(ctx, exec->device, api->module_function(&out[p].function, exec->modules[launch->kernel], code->gpu[p].symbol), "finding a kernel"));
         if (code->gpu[p].shared_bytes > DEFAULT_SHARED) {
@@ -196,20 +216,29 @@ static FblStatus resolve(FblContext *ctx, FblDeviceExec *exec, const FblKernelCo
         for (size_t k = 0; k < plan->functions[f].launch_count; k++) {
             const FblLaunch *launch = &plan->functions[f].launches[k];
             const FblKernelCode *code = &codes[launch->kernel];
-            FBL_TRY(resolve_launch(ctx, exec, launch, code, (int32_t)k, &function->launches[function->count], &at, &parameters));
-            function->count += (size_t)code->phases;
+            size_t count = 0;
+            FblStatus status = resolve_launch(ctx, exec, launch, code, (int32_t)k, &function->launches[function->count], &at, &parameters, &count);
+            function->count += count;
+            FBL_TRY(status);
         }
+    }
+    if (exec->refused) {
+        FblDiag *diag = fbl_diag(ctx, FBL_NOTE, "E0654", FBL_NO_LOC, "%zu matrix products run on fblc's own kernels instead of cuBLASLt, which they were compiled with", exec->refused);
+        fbl_diag_hint(ctx, diag, "%s; the results may differ in the last bits", *exec->device->lt_why ? exec->device->lt_why : "the library refuses the recorded algorithm");
     }
     return FBL_OK;
 }
 
 static FblStatus create(FblContext *ctx, FblDeviceExec *exec, const FblDeviceExecOptions *options) {
     const FblPlan *plan = exec->plan;
-    int64_t workspace = 0;
+    int64_t workspace = 0, library = 0;
     for (size_t k = 0; k < plan->kernel_count; k++) {
-        workspace = options->codes[k].workspace_bytes > workspace ? options->codes[k].workspace_bytes : workspace;
+        const FblKernelCode *code = &options->codes[k];
+        workspace = code->workspace_bytes > workspace ? code->workspace_bytes : workspace;
+        bool used = code->library.used && code->library.workspace_bytes <= FBL_CUBLASLT_WORKSPACE;
+        library = used && code->library.workspace_bytes > library ? code->library.workspace_bytes : library;
     }
-    FBL_TRY(check_room(ctx, exec->device, plan, workspace));
+    FBL_TRY(check_room(ctx, exec->device, plan, workspace + library));
     for (int region = 0; region < FBL_REGION_COUNT; region++) {
         exec->regions[region] = options->regions[region];
         if (own_region(region)) {
@@ -218,6 +247,7 @@ static FblStatus create(FblContext *ctx, FblDeviceExec *exec, const FblDeviceExe
         }
     }
     FBL_TRY(allocate(ctx, exec, workspace, "the kernels' workspace", &exec->workspace));
+    FBL_TRY(allocate(ctx, exec, library, "the library's workspace", &exec->library_workspace));
     FBL_TRY(create_slots(ctx, exec));
     exec->modules = calloc(plan->kernel_count + 1, sizeof *exec->modules);
     exec->shared = calloc(plan->kernel_count + 1, sizeof *exec->shared);
@@ -254,6 +284,9 @@ void fbl_cuda_exec_destroy(FblDeviceExec *exec) {
         if (exec->functions[f].graph) {
             api->graph_exec_destroy(exec->functions[f].graph);
         }
+        for (size_t k = 0; k < exec->functions[f].count; k++) {
+            fbl_cublaslt_destroy(exec->functions[f].launches[k].call);
+        }
         free(exec->functions[f].launches);
     }
     for (size_t k = 0; exec->modules && k < exec->plan->kernel_count; k++) {
@@ -280,6 +313,7 @@ void fbl_cuda_exec_destroy(FblDeviceExec *exec) {
         }
     }
     fbl_cuda_ops.release(&exec->device->base, exec->workspace);
+    fbl_cuda_ops.release(&exec->device->base, exec->library_workspace);
     free(exec->functions);
     free(exec->modules);
     free(exec->shared);
@@ -364,6 +398,9 @@ FblCuResult fbl_cuda_exec_flush(FblDeviceExec *exec) {
 
 static FblCuResult launch_one(FblDeviceExec *exec, const Launch *launch) {
     const FblGpuPhase *s = launch->shape;
+    if (launch->call) {
+        return fbl_cublaslt_launch(launch->call, exec->library_workspace);
+    }
     return exec->device->api.launch(launch->function, s->grid[0], s->grid[1], s->grid[2], s->block[0], s->block[1], s->block[2], s->shared_bytes, exec->device->stream,
                                     launch->parameters, NULL);
 }

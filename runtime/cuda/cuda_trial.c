@@ -6,6 +6,7 @@
 
 #include "base/diag.h"
 #include "base/philox.h"
+#include "runtime/cuda/cublaslt.h"
 
 #define SEED 20
 #define PATTERN ((int64_t)1048573) // random numbers before they repeat: a prime, so that rows do not look alike
@@ -18,6 +19,7 @@
 typedef struct Code {
     FblCuHandle module, functions[FBL_KERNEL_MAX_PHASES];
     const FblKernelCode *code;
+    FblLtCall *call; // instead of the functions
     double times[ROUNDS];
 } Code;
 
@@ -25,7 +27,7 @@ typedef struct Trial {
     const FblCudaTrialOptions *options;
     FblCudaDevice *device;
     const FblKernel *kernel;
-    FblDevicePtr *buffers, workspace, scalars;
+    FblDevicePtr *buffers, workspace, library_workspace, scalars;
     FblDevicePtr *values; // arguments: buffers, workspace (where a code has one), scalars
     void **parameters;
     uint8_t **wanted; // per buffer: what the first code stored
@@ -81,7 +83,7 @@ static FblStatus fill_input(FblContext *ctx, Trial *trial, int32_t number) {
     return status;
 }
 
-static FblStatus allocate(FblContext *ctx, Trial *trial, int64_t workspace) {
+static FblStatus allocate(FblContext *ctx, Trial *trial, int64_t workspace, int64_t library) {
     FblDevice *device = &trial->device->base;
     int32_t count = trial->kernel->buffer_count;
     for (int32_t b = 0; b < count; b++) {
@@ -94,6 +96,7 @@ static FblStatus allocate(FblContext *ctx, Trial *trial, int64_t workspace) {
     }
     uint64_t scalars[2] = {SEED, 0};
     FBL_TRY(fbl_cuda_ops.allocate(ctx, device, workspace, "trying tiles", &trial->workspace));
+    FBL_TRY(fbl_cuda_ops.allocate(ctx, device, library, "trying the library", &trial->library_workspace));
     FBL_TRY(fbl_cuda_ops.allocate(ctx, device, sizeof scalars, "trying tiles", &trial->scalars));
     FBL_TRY(fbl_cuda_ops.upload(ctx, device, trial->scalars, scalars, sizeof scalars));
     for (int e = 0; e < 2; e++) {
@@ -104,6 +107,10 @@ static FblStatus allocate(FblContext *ctx, Trial *trial, int64_t workspace) {
 
 static bool load(Trial *trial, Code *code) {
     const FblCudaApi *api = &trial->device->api;
+    if (code->code->library.used) {
+        FblProduct product;
+        return fbl_kernel_product(trial->kernel, &product) && fbl_cublaslt_prepare(trial->device, &product, &code->code->library, trial->buffers, &code->call);
+    }
     if (!code->code->object || api->module_load(&code->module, code->code->object) != FBL_CU_SUCCESS) {
         return false;
     }
@@ -121,6 +128,9 @@ static bool load(Trial *trial, Code *code) {
 // All phases onto the work stream; a failure is one of starting a phase.
 static FblCuResult launch(Trial *trial, const Code *code) {
     int32_t at = trial->kernel->buffer_count;
+    if (code->call) {
+        return fbl_cublaslt_launch(code->call, trial->library_workspace);
+    }
     if (code->code->workspace_bytes > 0) {
         trial->values[at++] = trial->workspace;
     }
@@ -138,10 +148,10 @@ static FblCuResult launch(Trial *trial, const Code *code) {
 }
 
 // The largest difference in units of what is allowed. NaN agrees with NaN.
-static double compare(const FblKernelBuffer *buffer, const uint8_t *got, const uint8_t *wanted, double tolerance) {
-    int64_t count = elements_of(buffer);
-    if (buffer->dtype != FBL_F32) {
-        return memcmp(got, wanted, (size_t)bytes_of(buffer)) == 0 ? 0 : INFINITY;
+static double compare(FblDtype dtype, int64_t bytes, const uint8_t *got, const uint8_t *wanted, double tolerance) {
+    int64_t count = bytes / fbl_dtype_bytes(dtype);
+    if (dtype != FBL_F32) {
+        return memcmp(got, wanted, (size_t)bytes) == 0 ? 0 : INFINITY;
     }
     const float *a = (const float *)(const void *)got, *b = (const float *)(const void *)wanted;
     double squares = 0, largest = 0;
@@ -192,14 +202,17 @@ static FblStatus run_once(FblContext *ctx, Trial *trial, size_t number, FblCudaT
         if (!kernel->buffers[b].is_output) {
             continue;
         }
-        int64_t bytes = bytes_of(&kernel->buffers[b]);
-        uint8_t *got = malloc((size_t)bytes + 1);
+        // The beginning and the end, or all as the beginning.
+        int64_t bytes = bytes_of(&kernel->buffers[b]), some = trial->options->compare_bytes;
+        int64_t begin = some > 0 && 2 * some < bytes ? some : bytes, end = begin < bytes ? some : 0;
+        uint8_t *got = malloc((size_t)(begin + end) + 1);
         if (!got) {
             fbl_out_of_memory();
         }
-        FblStatus status = fbl_cuda_ops.download(ctx, &trial->device->base, got, trial->buffers[b], bytes);
+        FblStatus status = fbl_cuda_ops.download(ctx, &trial->device->base, got, trial->buffers[b], begin);
+        status = status == FBL_OK ? fbl_cuda_ops.download(ctx, &trial->device->base, got + begin, trial->buffers[b] + (FblDevicePtr)(bytes - end), end) : status;
         if (status == FBL_OK && number > 0) {
-            double difference = compare(&kernel->buffers[b], got, trial->wanted[b], trial->options->tolerance);
+            double difference = compare(kernel->buffers[b].dtype, begin + end, got, trial->wanted[b], trial->options->tolerance);
             out->difference = difference > out->difference ? difference : out->difference;
             out->verdict = out->difference > 1 ? FBL_CUDA_TRIAL_WRONG : out->verdict;
         }
@@ -252,15 +265,16 @@ static FblStatus time_all(FblContext *ctx, Trial *trial, FblCudaTrialResult *res
 }
 
 static FblStatus run(FblContext *ctx, Trial *trial, FblCudaTrialResult *results) {
-    int64_t workspace = 0;
+    int64_t workspace = 0, library = 0;
     for (size_t k = 0; k < trial->options->count; k++) {
-        trial->codes[k].code = &trial->options->codes[k];
-        workspace = trial->codes[k].code->workspace_bytes > workspace ? trial->codes[k].code->workspace_bytes : workspace;
+        const FblKernelCode *code = trial->codes[k].code = &trial->options->codes[k];
+        int64_t *most = code->library.used ? &library : &workspace, bytes = code->library.used ? code->library.workspace_bytes : code->workspace_bytes;
+        *most = bytes > *most ? bytes : *most;
     }
-    if (!has_room(trial, workspace)) {
+    if (!has_room(trial, workspace + library)) {
         return FBL_OK;
     }
-    FBL_TRY(allocate(ctx, trial, workspace));
+    FBL_TRY(allocate(ctx, trial, workspace, library));
     for (size_t k = 0; k < trial->options->count; k++) {
         if (load(trial, &trial->codes[k])) {
             FBL_TRY(run_once(ctx, trial, k, &results[k]));
@@ -269,7 +283,7 @@ static FblStatus run(FblContext *ctx, Trial *trial, FblCudaTrialResult *results)
             return FBL_OK; // nothing to compare with
         }
     }
-    return time_all(ctx, trial, results);
+    return trial->options->timed ? time_all(ctx, trial, results) : FBL_OK;
 }
 
 FblStatus fbl_cuda_trial(FblContext *ctx, const FblCudaTrialOptions *options, FblCudaTrialResult *out_results) {
@@ -290,6 +304,7 @@ FblStatus fbl_cuda_trial(FblContext *ctx, const FblCudaTrialOptions *options, Fb
     const FblCudaApi *api = &trial.device->api;
     api->stream_wait(trial.device->stream);
     for (size_t k = 0; k < options->count; k++) {
+        fbl_cublaslt_destroy(trial.codes[k].call);
         if (trial.codes[k].module) {
             api->module_unload(trial.codes[k].module);
         }
@@ -304,6 +319,7 @@ FblStatus fbl_cuda_trial(FblContext *ctx, const FblCudaTrialOptions *options, Fb
         free(trial.wanted[b]);
     }
     fbl_cuda_ops.release(&trial.device->base, trial.workspace);
+    fbl_cuda_ops.release(&trial.device->base, trial.library_workspace);
     fbl_cuda_ops.release(&trial.device->base, trial.scalars);
     free(trial.buffers);
     free(trial.values);

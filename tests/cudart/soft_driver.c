@@ -47,7 +47,7 @@ typedef struct Event {
     double charged; // microseconds of kernels before it
 } Event;
 
-typedef enum OpKind { LAUNCH, COPY, FILL, RECORD, WAIT, GRAPH } OpKind;
+typedef enum OpKind { LAUNCH, COPY, FILL, RECORD, WAIT, GRAPH, HOST } OpKind;
 
 typedef struct Graph Graph;
 
@@ -64,6 +64,7 @@ typedef struct Op {
     Event *event;
     uint64_t number; // of the event's record
     Graph *graph;
+    void (*host)(void *); // called with `to`
 } Op;
 
 struct Graph {
@@ -134,6 +135,7 @@ static void run_op(Op *op) {
         }
         break;
     }
+    case HOST: op->host(op->to); break;
     case COPY: memmove(op->to, op->from, op->bytes); break;
     case FILL: memset(op->to, op->value, op->bytes); break;
     case RECORD:
@@ -421,6 +423,13 @@ EXPORT int cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned
     for (int i = 0; i < function->count; i++) {
         memcpy(&op->arguments[i], parameters[i], 8);
     }
+    return sticky;
+}
+
+// For libraries of tests: soft_cublaslt.c.
+EXPORT int cuLaunchHostFunc(Stream *stream, void (*function)(void *), void *argument);
+EXPORT int cuLaunchHostFunc(Stream *stream, void (*function)(void *), void *argument) {
+    *add(stream) = (Op){.kind = HOST, .host = function, .to = argument};
     return sticky;
 }
 

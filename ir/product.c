@@ -1,0 +1,328 @@
+#include "ir/product.h"
+
+#include <string.h>
+
+#define MAX_DIMS 8
+#define DEEPEST 8 // nested operations in an index or a stored value
+
+// An index as base + sum of step[l] * loop l.
+typedef struct Affine {
+    int64_t base, step[FBL_KERNEL_MAX_LOOPS];
+} Affine;
+
+static bool add_scaled(Affine *to, const Affine *from, int64_t scale) {
+    int64_t part;
+    if (!fbl_mul_i64(from->base, scale, &part) || !fbl_add_i64(to->base, part, &to->base)) {
+        return false;
+    }
+    for (int l = 0; l < FBL_KERNEL_MAX_LOOPS; l++) {
+        if (!fbl_mul_i64(from->step[l], scale, &part) || !fbl_add_i64(to->step[l], part, &to->step[l])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Negative numbers, differences, divisions and everything else are no plain way through memory: false.
+static bool affine(const FblKernel *kernel, int32_t id, int depth, Affine *out) {
+    const FblKInstr *instr = &kernel->instrs[id];
+    memset(out, 0, sizeof *out);
+    if (instr->kind == FBL_K_CONST && instr->dtype == FBL_I32 && instr->value >= 0) {
+        out->base = (int64_t)instr->value;
+        return true;
+    }
+    if (instr->kind == FBL_K_LOOP) {
+        out->step[instr->a] = 1;
+        return true;
+    }
+    if (instr->kind != FBL_K_OP || instr->dtype != FBL_I32 || (instr->op != FBL_OP_ADD && instr->op != FBL_OP_MUL) || depth == DEEPEST) {
+        return false;
+    }
+    Affine a, b, none = {0};
+    if (!affine(kernel, instr->args[0], depth + 1, &a) || !affine(kernel, instr->args[1], depth + 1, &b)) {
+        return false;
+    }
+    if (instr->op == FBL_OP_ADD) {
+        return add_scaled(out, &a, 1) && add_scaled(out, &b, 1);
+    }
+    bool a_constant = memcmp(a.step, none.step, sizeof a.step) == 0, b_constant = memcmp(b.step, none.step, sizeof b.step) == 0;
+    return a_constant ? add_scaled(out, &b, a.base) : b_constant && add_scaled(out, &a, b.base);
+}
+
+// The element of a buffer at `index`, from its strides.
+static bool place(const FblKernel *kernel, int32_t number, const int32_t *index, Affine *out) {
+    const FblKernelBuffer *buffer = &kernel->buffers[number];
+    int64_t stride = 1;
+    memset(out, 0, sizeof *out);
+    if (buffer->dtype != FBL_F32) {
+        return false;
+    }
+    for (int32_t d = buffer->rank; d-- > 0;) {
+        Affine one;
+        if (!affine(kernel, index[d], 0, &one) || !add_scaled(out, &one, stride) || !fbl_mul_i64(stride, buffer->extents[d], &stride)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool load_place(const FblKernel *kernel, int32_t id, int32_t *out_buffer, Affine *out) {
+    const FblKInstr *instr = &kernel->instrs[id];
+    *out_buffer = instr->a;
+    return instr->kind == FBL_K_LOAD && instr->dtype == FBL_F32 && instr->guard < 0 && place(kernel, instr->a, instr->index, out);
+}
+
+// A tensor of the product: its strides along the dimensions that all of them share.
+typedef struct Tensor {
+    int32_t buffer;
+    int64_t offset, stride[MAX_DIMS];
+} Tensor;
+
+typedef struct Dims {
+    int count;
+    int64_t extent[MAX_DIMS];
+} Dims;
+
+// Loop numbers that stand for each shared dimension in a tensor's own body; -1: it does not run along it.
+static bool take(Tensor *tensor, int32_t buffer, const Affine *at, const Dims *dims, const int32_t *loops, const int64_t *scale) {
+    *tensor = (Tensor){.buffer = buffer, .offset = at->base};
+    for (int d = 0; d < dims->count; d++) {
+        if (loops[d] >= 0 && !fbl_mul_i64(at->step[loops[d]], scale ? scale[d] : 1, &tensor->stride[d])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// What is known of the product while the kernel is taken apart.
+typedef struct Match {
+    const FblKernel *kernel;
+    Dims dims;
+    Tensor factors[2], result, added, bias; // buffer -1: not there
+    int32_t result_loops[MAX_DIMS];         // of the shared dimensions in the epilogue
+    FblKInstrKind sum_kind;                 // FBL_K_ACC or FBL_K_RESULT: what stands for the sum
+    double alpha;
+} Match;
+
+static bool add_dim(Match *m, int64_t extent) {
+    if (m->dims.count == MAX_DIMS) {
+        return false;
+    }
+    m->dims.extent[m->dims.count++] = extent;
+    return true;
+}
+
+// The stored value: the sum, times constants, plus loads.
+static bool match_value(Match *m, int32_t id, int depth) {
+    const FblKernel *kernel = m->kernel;
+    const FblKInstr *instr = &kernel->instrs[id];
+    if (instr->kind == m->sum_kind) {
+        return instr->dtype == FBL_F32 && (instr->kind != FBL_K_RESULT || instr->a == 0);
+    }
+    if (instr->kind != FBL_K_OP || instr->dtype != FBL_F32 || (instr->op != FBL_OP_MUL && instr->op != FBL_OP_ADD) || depth == DEEPEST) {
+        return false;
+    }
+    for (int side = 0; side < 2; side++) {
+        const FblKInstr *other = &kernel->instrs[instr->args[1 - side]];
+        if (instr->op == FBL_OP_MUL && other->kind == FBL_K_CONST && m->added.buffer < 0 && m->bias.buffer < 0) {
+            m->alpha *= other->value; // what is added is added after it, further out
+            return match_value(m, instr->args[side], depth + 1);
+        }
+        int32_t buffer;
+        Affine at;
+        Tensor tensor;
+        if (instr->op == FBL_OP_ADD && load_place(kernel, instr->args[1 - side], &buffer, &at) && take(&tensor, buffer, &at, &m->dims, m->result_loops, NULL)) {
+            bool whole = true;
+            for (int d = 0; d < m->dims.count; d++) {
+                whole = whole && (m->dims.extent[d] == 1 || tensor.stride[d] == m->result.stride[d]);
+            }
+            Tensor *slot = whole ? &m->added : &m->bias;
+            if (slot->buffer >= 0) {
+                return false;
+            }
+            *slot = tensor;
+            return match_value(m, instr->args[side], depth + 1);
+        }
+    }
+    return false;
+}
+
+// Convolutions of 1x1 kernels and matmuls. Shared dimensions: n, h, w, o, c of convolutions; batch, m, n, k.
+static bool match_contraction(Match *m) {
+    const FblKernel *kernel = m->kernel;
+    const FblContraction *c = &kernel->contraction;
+    // Loop positions of each shared dimension in the operands and the result.
+    static const int8_t matmul_at[3][4] = {{0, 1, -1, 2}, {0, -1, 2, 1}, {0, 1, 2, -1}};
+    static const int8_t image_c[5] = {0, 2, 3, -1, 1}, image_o[5] = {0, 2, 3, 1, -1}, weight[5] = {-1, -1, -1, 0, 1};
+    bool matmul = c->kind == FBL_MATMUL;
+    bool plain = c->kh == 1 && c->kw == 1 && c->pad_h == 0 && c->pad_w == 0 && c->groups == 1;
+    if (!matmul && (!plain || (c->kind == FBL_CONV_DATA_GRAD && (c->stride_h != 1 || c->stride_w != 1)) || c->algorithm != FBL_CONV_DIRECT)) {
+        return false;
+    }
+    const int64_t conv_extents[5] = {c->n, c->oh, c->ow, c->o, c->c}, matmul_extents[4] = {c->n_batch, c->m, c->n_, c->k};
+    int count = matmul ? 4 : 5;
+    for (int d = 0; d < count; d++) {
+        add_dim(m, matmul ? matmul_extents[d] : conv_extents[d]);
+    }
+    const int8_t *at[3];
+    for (int t = 0; t < 3; t++) {
+        at[t] = matmul ? matmul_at[t]
+                : c->kind == FBL_CONV_FORWARD   ? (const int8_t *[]){image_c, weight, image_o}[t]
+                : c->kind == FBL_CONV_DATA_GRAD ? (const int8_t *[]){image_o, weight, image_c}[t]
+                                                : (const int8_t *[]){image_c, image_o, weight}[t];
+    }
+    const int64_t strided[5] = {1, c->stride_h, c->stride_w, 1, 1}; // of x along y's pixels
+    for (int t = 0; t < 2; t++) {
+        const FblKBody *body = &kernel->operands[t];
+        int32_t loops[MAX_DIMS], buffer;
+        Affine place_at;
+        for (int d = 0; d < count; d++) {
+            loops[d] = at[t][d] < 0 ? -1 : body->loops[at[t][d]];
+        }
+        bool x = !matmul && at[t] == image_c;
+        if (!load_place(kernel, body->value, &buffer, &place_at) || !take(&m->factors[t], buffer, &place_at, &m->dims, loops, x ? strided : NULL)) {
+            return false;
+        }
+    }
+    for (int d = 0; d < count; d++) {
+        m->result_loops[d] = at[2][d] < 0 ? -1 : kernel->epilogue.loops[at[2][d]];
+    }
+    const FblKStore *store = &kernel->epilogue.stores[0];
+    Affine result;
+    m->sum_kind = FBL_K_ACC;
+    return kernel->epilogue.store_count == 1 && store->guard < 0 && place(kernel, store->buffer, store->index, &result) &&
+           take(&m->result, store->buffer, &result, &m->dims, m->result_loops, NULL) && match_value(m, store->value, 0);
+}
+
+// A stage that sums a product of two loads over its loops, and a stage of scalar code that stores.
+static bool match_loops(Match *m) {
+    const FblKernel *kernel = m->kernel;
+    if (kernel->stage_count != 2) {
+        return false;
+    }
+    const FblKStage *sum = &kernel->stages[0], *rest = &kernel->stages[1];
+    if (sum->reduce_count != 1 || sum->store_count != 0 || sum->reduces[0].op != FBL_OP_SUM || sum->reduces[0].dtype != FBL_F32 || sum->reduces[0].result != 0 ||
+        sum->loop_count == 0 || rest->loop_count != 0 || rest->reduce_count != 0 || rest->store_count != 1 || rest->stores[0].guard >= 0) {
+        return false;
+    }
+    int32_t loops[MAX_DIMS];
+    for (int32_t i = 0; i < kernel->outer_count + sum->loop_count; i++) {
+        int32_t loop = i < kernel->outer_count ? i : sum->loops[i - kernel->outer_count];
+        if (!add_dim(m, kernel->loops[loop].extent)) {
+            return false;
+        }
+        loops[i] = loop;
+        m->result_loops[i] = i < kernel->outer_count ? loop : -1;
+    }
+    const FblKInstr *product = &kernel->instrs[sum->reduces[0].value];
+    if (product->kind != FBL_K_OP || product->op != FBL_OP_MUL || product->dtype != FBL_F32) {
+        return false;
+    }
+    for (int t = 0; t < 2; t++) {
+        int32_t buffer;
+        Affine at;
+        if (!load_place(kernel, product->args[t], &buffer, &at) || !take(&m->factors[t], buffer, &at, &m->dims, loops, NULL)) {
+            return false;
+        }
+    }
+    const FblKStore *store = &rest->stores[0];
+    Affine result;
+    m->sum_kind = FBL_K_RESULT;
+    return place(kernel, store->buffer, store->index, &result) && take(&m->result, store->buffer, &result, &m->dims, m->result_loops, NULL) && match_value(m, store->value, 0);
+}
+
+// The shared dimensions of one index of the product, outermost first by their stride in `order`.
+typedef struct Index {
+    int dims[MAX_DIMS], count;
+    int64_t extent;
+} Index;
+
+static void put(Index *index, const Dims *dims, const Tensor *order, int d) {
+    int at = index->count++;
+    for (; at > 0 && order->stride[index->dims[at - 1]] < order->stride[d]; at--) {
+        index->dims[at] = index->dims[at - 1];
+    }
+    index->dims[at] = d;
+    index->extent *= dims->extent[d];
+}
+
+// The one stride with which a tensor runs along an index; 0: there is none.
+static int64_t stride_of(const Tensor *tensor, const Index *index, const Dims *dims) {
+    for (int n = 0; n + 1 < index->count; n++) {
+        int outer = index->dims[n], inner = index->dims[n + 1];
+        int64_t span;
+        if (!fbl_mul_i64(tensor->stride[inner], dims->extent[inner], &span) || tensor->stride[outer] != span) {
+            return 0;
+        }
+    }
+    return tensor->stride[index->dims[index->count - 1]];
+}
+
+// `first` and `second`: the strides along the matrix's two indices; the first is the one that should be 1.
+static bool lay_out(FblProductMatrix *out, const Tensor *tensor, int64_t first, int64_t second, int64_t first_extent, int64_t second_extent, int64_t batch_stride) {
+    *out = (FblProductMatrix){tensor->buffer, tensor->offset, first != 1, first == 1 ? second : first, batch_stride};
+    return (first == 1 || second == 1) && out->ld >= (out->transposed ? second_extent : first_extent);
+}
+
+static bool finish(Match *m, FblProduct *out) {
+    Index row = {.extent = 1}, column = {.extent = 1}, sum = {.extent = 1}, batch = {.extent = 1};
+    const Tensor *a = &m->factors[0], *b = &m->factors[1], *d = &m->result;
+    for (int n = 0; n < m->dims.count; n++) {
+        bool in_a = a->stride[n] != 0, in_b = b->stride[n] != 0, in_d = d->stride[n] != 0;
+        if (m->dims.extent[n] == 1) {
+            continue;
+        }
+        if (in_a && in_b) {
+            put(in_d ? &batch : &sum, &m->dims, in_d ? d : a, n);
+        } else if (in_d && in_a != in_b) {
+            put(in_a ? &row : &column, &m->dims, d, n);
+        } else {
+            return false;
+        }
+    }
+    if (row.count == 0 || column.count == 0 || sum.count == 0) {
+        return false;
+    }
+    // i is the index along which the result's neighbours lie.
+    if (stride_of(d, &column, &m->dims) != 1) {
+        Index other = row;
+        row = column;
+        column = other;
+        a = &m->factors[1];
+        b = &m->factors[0];
+    }
+    int64_t a_batch = batch.count ? stride_of(a, &batch, &m->dims) : 0, b_batch = batch.count ? stride_of(b, &batch, &m->dims) : 0,
+            d_batch = batch.count ? stride_of(d, &batch, &m->dims) : 0;
+    if (batch.count && (a_batch == 0 || b_batch == 0 || d_batch == 0)) {
+        return false;
+    }
+    *out = (FblProduct){.batch = batch.extent, .i = column.extent, .j = row.extent, .k = sum.extent, .c = {.buffer = -1}, .bias = -1, .alpha = m->alpha};
+    bool right = lay_out(&out->p, b, stride_of(b, &column, &m->dims), stride_of(b, &sum, &m->dims), out->i, out->k, b_batch) &&
+                 lay_out(&out->q, a, stride_of(a, &sum, &m->dims), stride_of(a, &row, &m->dims), out->k, out->j, a_batch) &&
+                 lay_out(&out->d, d, stride_of(d, &column, &m->dims), stride_of(d, &row, &m->dims), out->i, out->j, d_batch) && !out->d.transposed;
+    if (right && m->added.buffer >= 0) {
+        out->c = out->d;
+        out->c.buffer = m->added.buffer;
+        out->c.offset = m->added.offset;
+        out->beta = 1;
+    }
+    if (right && m->bias.buffer >= 0) {
+        for (int n = 0; n < m->dims.count; n++) { // along i alone
+            bool along = false;
+            for (int k = 0; k < column.count; k++) {
+                along = along || column.dims[k] == n;
+            }
+            right = right && (along || m->bias.stride[n] == 0 || m->dims.extent[n] == 1);
+        }
+        right = right && stride_of(&m->bias, &column, &m->dims) == 1;
+        out->bias = m->bias.buffer;
+        out->bias_offset = m->bias.offset;
+    }
+    return right && (float)out->alpha == out->alpha;
+}
+
+bool fbl_kernel_product(const FblKernel *kernel, FblProduct *out_product) {
+    Match m = {.kernel = kernel, .added = {.buffer = -1}, .bias = {.buffer = -1}, .alpha = 1};
+    bool found = kernel->kind == FBL_KERNEL_CONTRACTION ? match_contraction(&m) : kernel->kind == FBL_KERNEL_LOOPS && match_loops(&m);
+    return found && finish(&m, out_product);
+}

@@ -102,6 +102,7 @@ typedef struct Match {
     int32_t result_loops[MAX_DIMS];         // of the shared dimensions in the epilogue
     FblKInstrKind sum_kind;                 // FBL_K_ACC or FBL_K_RESULT: what stands for the sum
     double alpha;
+    bool scaled;
 } Match;
 
 static bool add_dim(Match *m, int64_t extent) {
@@ -124,14 +125,15 @@ static bool match_value(Match *m, int32_t id, int depth) {
     }
     for (int side = 0; side < 2; side++) {
         const FblKInstr *other = &kernel->instrs[instr->args[1 - side]];
-        if (instr->op == FBL_OP_MUL && other->kind == FBL_K_CONST && m->added.buffer < 0 && m->bias.buffer < 0) {
-            m->alpha *= other->value; // what is added is added after it, further out
+        if (instr->op == FBL_OP_MUL && other->kind == FBL_K_CONST) {
+            m->alpha *= other->value;
+            m->scaled = true; // of the sum alone: what is added further in would be scaled too
             return match_value(m, instr->args[side], depth + 1);
         }
         int32_t buffer;
         Affine at;
         Tensor tensor;
-        if (instr->op == FBL_OP_ADD && load_place(kernel, instr->args[1 - side], &buffer, &at) && take(&tensor, buffer, &at, &m->dims, m->result_loops, NULL)) {
+        if (instr->op == FBL_OP_ADD && !m->scaled && load_place(kernel, instr->args[1 - side], &buffer, &at) && take(&tensor, buffer, &at, &m->dims, m->result_loops, NULL)) {
             bool whole = true;
             for (int d = 0; d < m->dims.count; d++) {
                 whole = whole && (m->dims.extent[d] == 1 || tensor.stride[d] == m->result.stride[d]);

@@ -7,10 +7,11 @@
 
 #include <cmocka.h>
 
+#include "base/diag.h"
 #include "ir/product.h"
 
 // y[batch, class] = 0.5 * sum over dim of x * w + residual + bias, with %s in the places that cases change.
-static const char text[] = "kernel \"product\" loops {\n"
+static const char text[] = "kernel \"product\" note \"a:1 sum\" bytes 1 flops 1 loops {\n"
                            "  buffer f32 [6, 20] in\n"
                            "  buffer f32 [10, 20] in\n"
                            "  buffer f32 [6, 10] in\n"
@@ -35,10 +36,11 @@ static const char text[] = "kernel \"product\" loops {\n"
                            "  %%12 = add f32 [%%11, %%10]\n"
                            "  %%13 = load f32 3 [%%7]\n"
                            "  %%14 = %s f32 [%%12, %%13]\n"
+                           "  %%15 = mul f32 [%%14, %%9]\n"
                            "  stage [2] from 0 to 6 {\n"
                            "    reduce %s f32 %%5 to 0\n"
                            "  }\n"
-                           "  stage [] from 6 to 15 {\n"
+                           "  stage [] from 6 to 16 {\n"
                            "    store 4 [%%6, %%7] %s\n"
                            "  }\n"
                            "}\n";
@@ -47,7 +49,9 @@ static bool match(const char *multiply, const char *last, const char *reduce, co
     FblContext *ctx = fbl_context_create();
     const char *all = fbl_arena_printf(fbl_context_arena(ctx), text, multiply, last, reduce, stored);
     FblKernel *kernel;
-    assert_int_equal(fbl_kernel_read(ctx, fbl_source_add(ctx, "kernel", all, strlen(all)), &kernel), FBL_OK);
+    FblStatus status = fbl_kernel_read(ctx, fbl_source_add(ctx, "kernel", all, strlen(all)), &kernel);
+    fbl_diag_flush(ctx, stderr, false);
+    assert_int_equal(status, FBL_OK);
     assert_int_equal(fbl_kernel_verify(ctx, kernel), FBL_OK);
     bool found = fbl_kernel_product(kernel, out);
     fbl_context_destroy(ctx);
@@ -88,6 +92,7 @@ static void test_other_sums_are_none(void **state) {
     assert_false(match("mul", "add", "reduce_max", "%14", &x));
     assert_false(match("mul", "max", "sum", "%14", &x));
     assert_false(match("mul", "mul", "sum", "%14", &x)); // a vector of scales
+    assert_false(match("mul", "add", "sum", "%15", &x)); // the additions scaled with the sum
     assert_false(match("mul", "add", "sum", "%13", &x)); // the sum is not stored
 }
 

@@ -70,6 +70,10 @@ static FblStatus fill_input(FblContext *ctx, Trial *trial, int32_t number) {
             ((float *)(void *)host)[i] = buffer->rank > 1 ? 2 * fbl_uniform_f32(word) - 1 : 0.5f + fbl_uniform_f32(word);
         } else if (buffer->dtype == FBL_BOOL) {
             host[i] = word & 1;
+        } else if (fbl_dtype_is_half(buffer->dtype)) { // an exponent of 0.5 to 1, a random fraction, and for tensors a random sign
+            uint32_t half = buffer->dtype == FBL_BF16 ? 0x3f00u | (word & 0x7f) : 0x3800u | (word & 0x3ff);
+            uint16_t bits = (uint16_t)(half | (buffer->rank > 1 ? word >> 16 & 0x8000u : 0));
+            memcpy(host + 2 * i, &bits, sizeof bits);
         }
     }
     FblStatus status = fbl_cuda_ops.upload(ctx, &trial->device->base, trial->buffers[number], host, some * size);
@@ -147,27 +151,45 @@ static FblCuResult launch(Trial *trial, const Code *code) {
     return result;
 }
 
+// Element `i` of floats or halves.
+static double element(FblDtype dtype, const uint8_t *data, int64_t i) {
+    if (dtype == FBL_F32) {
+        float value;
+        memcpy(&value, data + 4 * i, sizeof value);
+        return (double)value;
+    }
+    uint16_t bits;
+    memcpy(&bits, data + 2 * i, sizeof bits);
+    int places = dtype == FBL_BF16 ? 7 : 10, most = dtype == FBL_BF16 ? 255 : 31, bias = dtype == FBL_BF16 ? 127 : 15;
+    int exponent = bits >> places & most, fraction = bits & ((1 << places) - 1);
+    double size = exponent == most ? (fraction ? (double)NAN : (double)INFINITY) : ldexp(exponent ? fraction + (1 << places) : fraction, (exponent ? exponent : 1) - bias - places);
+    return bits & 0x8000 ? -size : size;
+}
+
 // The largest difference in units of what is allowed. NaN agrees with NaN.
 static double compare(FblDtype dtype, int64_t bytes, const uint8_t *got, const uint8_t *wanted, double tolerance) {
     int64_t count = bytes / fbl_dtype_bytes(dtype);
-    if (dtype != FBL_F32) {
+    if (dtype != FBL_F32 && !fbl_dtype_is_half(dtype)) {
         return memcmp(got, wanted, (size_t)bytes) == 0 ? 0 : INFINITY;
     }
-    const float *a = (const float *)(const void *)got, *b = (const float *)(const void *)wanted;
+    // Values that are close may be rounded to neighbouring halves.
+    tolerance += dtype == FBL_BF16 ? 0x1p-7 : dtype == FBL_F16 ? 0x1p-10 : 0;
     double squares = 0, largest = 0;
     int64_t finite = 0;
     for (int64_t i = 0; i < count; i++) {
-        if (isfinite(b[i])) {
-            squares += (double)b[i] * (double)b[i];
+        double b = element(dtype, wanted, i);
+        if (isfinite(b)) {
+            squares += b * b;
             finite++;
         }
     }
     double usual = finite ? sqrt(squares / (double)finite) : 0;
     for (int64_t i = 0; i < count; i++) {
-        if (memcmp(&a[i], &b[i], sizeof a[i]) == 0 || (isnan(a[i]) && isnan(b[i]))) {
+        double a = element(dtype, got, i), b = element(dtype, wanted, i);
+        if (a == b || (isnan(a) && isnan(b))) {
             continue;
         }
-        double difference = fabs((double)a[i] - (double)b[i]) / (tolerance * (fabs((double)b[i]) + usual) + 1e-30);
+        double difference = fabs(a - b) / (tolerance * (fabs(b) + usual) + 1e-30);
         largest = difference > largest || isnan(difference) ? difference : largest;
         if (isnan(largest)) {
             return INFINITY;

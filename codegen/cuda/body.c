@@ -10,6 +10,7 @@ void fbl_cuda_body_init(FblCudaBody *body, FblCudaEmit *e, int lanes, int32_t la
     body->e = e;
     body->lanes = lanes;
     body->lane_loop = lane_loop;
+    body->lane_align = lanes;
     body->indent = 1;
     body->values = FBL_NEW_ARRAY(e->arena, FblCudaVal, e->kernel->instr_count + 1);
 }
@@ -328,15 +329,17 @@ static bool is_quad(const FblCudaBody *body, const Address *address) {
     return body->lanes == FBL_CUDA_LANES && !address->lanes && address->step == 1 && address->align % FBL_CUDA_LANES == 0;
 }
 
-bool fbl_cuda_body_contiguous(FblCudaBody *body, int32_t id, const char **out_address) {
+bool fbl_cuda_body_run(FblCudaBody *body, int32_t id, FblDtype dtype, const char **out_address) {
     const FblKInstr *instr = &body->e->kernel->instrs[id];
-    if (instr->kind != FBL_K_LOAD || instr->guard >= 0 || body->e->kernel->buffers[instr->a].dtype != FBL_F32) {
+    if (instr->kind != FBL_K_LOAD || instr->guard >= 0 || body->e->kernel->buffers[instr->a].dtype != dtype) {
         return false;
     }
     Address address = address_of(body, instr->a, instr->index);
     *out_address = address.text[0];
-    return is_quad(body, &address);
+    return is_quad(body, &address) && address.align % body->lane_align == 0;
 }
+
+bool fbl_cuda_body_contiguous(FblCudaBody *body, int32_t id, const char **out_address) { return fbl_cuda_body_run(body, id, FBL_F32, out_address); }
 
 static void emit_load(FblCudaBody *body, int32_t id) {
     FblCudaEmit *e = body->e;
@@ -407,7 +410,7 @@ static void emit_instr(FblCudaBody *body, int32_t id) {
         out->high = e->kernel->loops[instr->a].extent - 1;
         if (instr->a == body->lane_loop && body->lanes > 1) {
             out->step = 1;
-            out->align = body->lanes;
+            out->align = body->lane_align;
         } else if (strcmp(out->name[0], "0") == 0) {
             out->align = 0;
         }

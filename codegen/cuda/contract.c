@@ -144,16 +144,25 @@ static void multiply_tensor(FblCudaProduct *p) {
     fbl_cuda_line(e, 3, "unsigned fa[%lld][4], fb[%lld][2];", mt, nt);
     fbl_cuda_line(e, 3, "#pragma unroll");
     fbl_cuda_line(e, 3, "for (int i = 0; i < %lld; i++) {", mt);
-    fbl_cuda_line(e, 4, "const int row = warp_m + i * 16 + lane / 4;");
-    for (int k = 0; k < 4; k++) {
+    bool turned_a = p->operand[0].rows && p->operand[0].direct, turned_b = p->operand[1].rows && p->operand[1].direct;
+    if (turned_a) {
+        fbl_cuda_line(e, 4, "fbl_turn4(fa[i], (const unsigned short *)a_now + (at * 2 + lane / 16 * 8 + lane %% 8) * %lld + warp_m + i * 16 + lane / 8 %% 2 * 8);", (long long)t->bm + 8);
+    } else {
+        fbl_cuda_line(e, 4, "const int row = warp_m + i * 16 + lane / 4;");
+    }
+    for (int k = 0; k < 4 && !turned_a; k++) {
         const char *at = word(p, &p->operand[0], k % 2 ? "row + 8" : "row", k < 2 ? "at + lane % 4" : "at + lane % 4 + 4");
         fbl_cuda_line(e, 4, "fa[i][%d] = %s(a_now[%s]);", k, round, at);
     }
     fbl_cuda_line(e, 3, "}");
     fbl_cuda_line(e, 3, "#pragma unroll");
     fbl_cuda_line(e, 3, "for (int j = 0; j < %lld; j++) {", nt);
-    fbl_cuda_line(e, 4, "const int column = warp_n + j * 8 + lane / 4;");
-    for (int k = 0; k < 2; k++) {
+    if (turned_b) {
+        fbl_cuda_line(e, 4, "fbl_turn2(fb[j], (const unsigned short *)b_now + (at * 2 + lane %% 16) * %lld + warp_n + j * 8);", (long long)t->bn + 8);
+    } else {
+        fbl_cuda_line(e, 4, "const int column = warp_n + j * 8 + lane / 4;");
+    }
+    for (int k = 0; k < 2 && !turned_b; k++) {
         fbl_cuda_line(e, 4, "fb[j][%d] = %s(b_now[%s]);", k, round, word(p, &p->operand[1], "column", k ? "at + lane % 4 + 4" : "at + lane % 4"));
     }
     fbl_cuda_line(e, 3, "}");
@@ -408,7 +417,7 @@ FblStatus fbl_cuda_emit_contraction(FblCudaEmit *e) {
         FblCudaOperand *o = &p.operand[i];
         o->tile = i == 0 ? p.tile.bm : p.tile.bn;
         o->words = fbl_cuda_tile_words(o->tile, fbl_cuda_words(&p), o->rows);
-        o->units = o->tile * p.tile.bk / 4 / (o->rows && p.halves ? 2 : 1);
+        o->units = o->tile * p.tile.bk / o->run / (o->rows && p.halves && !o->direct ? 2 : 1);
         o->passes = fbl_cuda_ceil(o->units, p.tile.threads);
         fbl_cuda_operand_functions(&p, o);
     }

@@ -28,6 +28,8 @@ typedef struct FblCudaTile {
 // An operand on its way into shared memory, in quads: four neighbours along the sum (rows == false), or along the rows.
 // A word of shared memory is one f32, or two halves that are neighbours along the sum. Word (row, w) of a tile lies at
 // row * (words + 4) + w, or, when quads lie along the rows, at w * (rows + 8) + row: free of bank conflicts either way.
+// Buffers of the factors' own half precision are copied as they lie, in runs of 8 (or 4) halves. Along the sum that gives the
+// same words; along the rows half (k, row) lies at k * (rows + 8) + row, and ldmatrix turns 8 x 8 of them around.
 typedef struct FblCudaOperand {
     char name; // 'a' (rows of the product) or 'b' (columns)
     const FblKBody *body;
@@ -36,6 +38,8 @@ typedef struct FblCudaOperand {
     int lane_at;       // position in the body of the loop along a quad
     bool quad;         // the body is evaluated on four lanes at once; else one by one, with a limit
     bool async;        // a plain load of 16 bytes: copied in the background
+    bool direct;       // halves in memory that are factors as they are; async too
+    int run;           // neighbours in a unit of work: 4, or 8 halves
     bool packed;       // evaluated once, into the workspace, before the product: its quads are then plain there
     int64_t packed_at, packed_quads; // floats into the workspace; quads
     int64_t tile;      // rows of the tile: bm or bn

@@ -12,8 +12,9 @@ static void open_body(FblCudaProduct *p, const FblCudaOperand *o, FblCudaBody *b
     }
 }
 
-// Whether quads along loop `at` of the body are single 16-byte loads. Leaves no text.
-static bool is_plain(FblCudaProduct *p, const FblCudaOperand *o) {
+// Whether runs of `run` neighbours along the operand's lane loop are single loads of aligned elements of `dtype`. Leaves no
+// text.
+static bool is_run(FblCudaProduct *p, const FblCudaOperand *o, FblDtype dtype, int run) {
     const FblKInstr *value = &p->e->kernel->instrs[o->body->value];
     if (value->kind != FBL_K_LOAD || value->guard >= 0) {
         return false;
@@ -22,14 +23,21 @@ static bool is_plain(FblCudaProduct *p, const FblCudaOperand *o) {
     FblCudaBody body;
     const char *address;
     open_body(p, o, &body, true);
+    body.lane_align = run;
     for (int32_t d = 0; d < p->e->kernel->buffers[value->a].rank; d++) {
         fbl_cuda_body_need(&body, value->index[d]);
     }
     fbl_cuda_body_emit(&body, 1);
-    bool plain = fbl_cuda_body_contiguous(&body, o->body->value, &address);
+    bool plain = fbl_cuda_body_run(&body, o->body->value, dtype, &address);
     p->e->text.length = length;
     return plain;
 }
+
+static bool is_half_run(FblCudaProduct *p, const FblCudaOperand *o, int run) {
+    return p->halves && p->e->options->arch >= 80 && is_run(p, o, p->e->options->precision == FBL_CUDA_BF16 ? FBL_BF16 : FBL_F16, run);
+}
+
+static bool is_plain(FblCudaProduct *p, const FblCudaOperand *o) { return is_run(p, o, FBL_F32, FBL_CUDA_LANES) || is_half_run(p, o, FBL_CUDA_LANES); }
 
 // Channels (or other neighbours) that quads run along: their number, which decides whether quads are whole.
 static int64_t run_of(const FblCudaProduct *p, const FblCudaOperand *o) {
@@ -65,7 +73,9 @@ void fbl_cuda_operand_prepare(FblCudaProduct *p, FblCudaOperand *o) {
     bool weights = o->name == 'b' && (p->c->kind == FBL_CONV_FORWARD || p->c->kind == FBL_CONV_DATA_GRAD);
     bool taps = p->c->kh * p->c->kw > 1 && (p->c->kind == FBL_CONV_WEIGHT_GRAD) == (o->name == 'b');
     o->packed = p->c->kind != FBL_MATMUL && !plain && (weights || taps);
-    o->async = !p->halves && p->e->options->arch >= 80 && (plain || o->packed);
+    o->direct = plain && is_half_run(p, o, FBL_CUDA_LANES);
+    o->run = o->direct && run_of(p, o) % 8 == 0 && is_half_run(p, o, 8) ? 8 : FBL_CUDA_LANES;
+    o->async = o->direct || (!p->halves && p->e->options->arch >= 80 && (plain || o->packed));
 }
 
 static const char *index_parameters = "int i0, int i1, int i2, int i3";
@@ -83,8 +93,8 @@ void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o) {
             fbl_cuda_body_need(&body, value->index[d]);
         }
         fbl_cuda_body_emit(&body, 1);
-        fbl_cuda_body_contiguous(&body, o->body->value, &address);
-        fbl_cuda_line(e, 1, "return b%d + (%s);", value->a, address);
+        fbl_cuda_body_run(&body, o->body->value, e->kernel->buffers[value->a].dtype, &address);
+        fbl_cuda_line(e, 1, o->direct ? "return (const float *)(b%d + (%s));" : "return b%d + (%s);", value->a, address);
         fbl_cuda_line(e, 0, "}");
         return;
     }
@@ -120,7 +130,7 @@ void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o) {
 void fbl_cuda_operand_setup(FblCudaProduct *p, const FblCudaOperand *o) {
     FblCudaEmit *e = p->e;
     const FblContraction *c = p->c;
-    long long passes = o->passes, quads = p->tile.bk / 4;
+    long long passes = o->passes, quads = p->tile.bk / o->run;
     if (!o->async) {
         fbl_cuda_line(e, 1, "float4 %c_next[%lld];", o->name, passes * (o->rows && p->halves ? 2 : 1));
     }
@@ -245,10 +255,10 @@ static void fetch_quad(FblCudaProduct *p, const FblCudaOperand *o, int indent, c
     if (o->packed) {
         call = fbl_arena_printf(e->arena, o->async ? "%s" : "*(const float4 *)(%s)", fbl_cuda_packed_address(p, o, place.index[0]));
     } else if (o->async) {
-        base = fbl_arena_printf(e->arena, "b%d", e->kernel->instrs[o->body->value].a);
+        base = fbl_arena_printf(e->arena, o->direct ? "(const float *)b%d" : "b%d", e->kernel->instrs[o->body->value].a);
     }
     if (o->async) {
-        fbl_cuda_line(e, indent, "fbl_copy_async(%s, inside ? %s : %s, inside);", to, call, base);
+        fbl_cuda_line(e, indent, "fbl_copy_async%s(%s, inside ? %s : %s, inside);", o->direct && o->run == 4 ? "8" : "", to, call, base);
     } else {
         fbl_cuda_line(e, indent, "%s = inside ? %s : make_float4(0.0f, 0.0f, 0.0f, 0.0f);", next, call);
     }
@@ -268,27 +278,31 @@ static void begin_units(FblCudaProduct *p, const FblCudaOperand *o, const char *
 
 // The first word of a quad in its tile: along the sum at (row, quad), along rows at (word, quad of rows).
 static const char *word_of(FblCudaProduct *p, const FblCudaOperand *o) {
-    long long words = fbl_cuda_words(p), threads = p->tile.threads, quads = p->tile.bk / 4, rows = o->tile;
+    long long words = fbl_cuda_words(p), threads = p->tile.threads, quads = p->tile.bk / o->run, rows = o->tile;
+    if (o->rows && o->direct) {
+        long long runs = rows / o->run;
+        return fbl_arena_printf(p->e->arena, "(tid / %lld + i * %lld) * %lld + tid %% %lld * %d", runs, threads / runs, (rows + 8) / 2, runs, o->run / 2);
+    }
     if (o->rows) {
         return fbl_arena_printf(p->e->arena, "(tid / %lld + i * %lld) * %lld + tid %% %lld * 4", rows / 4, threads / (rows / 4), rows + 8, rows / 4);
     }
-    return fbl_arena_printf(p->e->arena, "(tid / %lld + i * %lld) * %lld + tid %% %lld * %d", quads, threads / quads, words + 4, quads, p->halves ? 2 : 4);
+    return fbl_arena_printf(p->e->arena, "(tid / %lld + i * %lld) * %lld + tid %% %lld * %d", quads, threads / quads, words + 4, quads, p->halves ? o->run / 2 : 4);
 }
 
 void fbl_cuda_operand_fetch(FblCudaProduct *p, const FblCudaOperand *o) {
     FblCudaEmit *e = p->e;
-    long long threads = p->tile.threads, quads = p->tile.bk / 4;
+    long long threads = p->tile.threads, quads = p->tile.bk / o->run;
     const char *end;
     const char *to = fbl_arena_printf(e->arena, "%c_tile + stage * %lld + %s", o->name, (long long)o->words, word_of(p, o));
     bool conv = p->c->kind != FBL_MATMUL, weight_grad = p->c->kind == FBL_CONV_WEIGHT_GRAD;
     fbl_cuda_line(e, 2, "{");
     if (o->rows) {
-        fbl_cuda_line(e, 2, "const int row = %s + tid %% %lld * 4;", o->name == 'a' ? "m0" : "n0", (long long)o->tile / 4);
+        fbl_cuda_line(e, 2, "const int row = %s + tid %% %lld * %d;", o->name == 'a' ? "m0" : "n0", (long long)o->tile / o->run, o->run);
         if (weight_grad && o->name == 'b') {
             tap_of(p, 2, "row", "c");
         }
         begin_units(p, o, &end);
-        if (p->halves) {
+        if (p->halves && !o->direct) {
             fbl_cuda_line(e, 3, "const int pair = step * %lld + (tid / %lld + i * %lld) * 2;", (long long)p->tile.bk, (long long)o->tile / 4, threads / (o->tile / 4));
             fbl_cuda_line(e, 3, "#pragma unroll");
             fbl_cuda_line(e, 3, "for (int half = 0; half < 2; half++) {");
@@ -296,11 +310,11 @@ void fbl_cuda_operand_fetch(FblCudaProduct *p, const FblCudaOperand *o) {
             fetch_quad(p, o, 4, fbl_arena_printf(e->arena, "%c_next[2 * i + half]", o->name), to);
             fbl_cuda_line(e, 3, "}");
         } else {
-            fbl_cuda_line(e, 3, "const int k = step * %lld + tid / %lld + i * %lld;", (long long)p->tile.bk, (long long)o->tile / 4, threads / (o->tile / 4));
+            fbl_cuda_line(e, 3, "const int k = step * %lld + tid / %lld + i * %lld;", (long long)p->tile.bk, (long long)o->tile / o->run, threads / (o->tile / o->run));
             fetch_quad(p, o, 3, fbl_arena_printf(e->arena, "%c_next[i]", o->name), to);
         }
     } else {
-        fbl_cuda_line(e, 2, "const int k = step * %lld + tid %% %lld * 4;", (long long)p->tile.bk, quads);
+        fbl_cuda_line(e, 2, "const int k = step * %lld + tid %% %lld * %d;", (long long)p->tile.bk, quads, o->run);
         if (conv) {
             tap_of(p, 2, "k", "c");
         }

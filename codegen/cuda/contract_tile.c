@@ -76,7 +76,7 @@ static double clocks(const FblCudaProduct *p, const FblCudaTile *t) {
     resident = fbl_cuda_max(1, fbl_cuda_min(resident, fbl_cuda_ceil(blocks, processors)));
     double waves = (double)fbl_cuda_ceil(blocks, processors * resident);
     double multiply = (double)(t->bm * t->bn * t->bk) / rate;
-    double load = (double)((t->bm + t->bn) * t->bk * 4) / 40; // bytes a clock from the second-level cache
+    double load = (double)((t->bm * (p->operand[0].direct ? 2 : 4) + t->bn * (p->operand[1].direct ? 2 : 4)) * t->bk) / 40; // bytes a clock from the second-level cache
     double latency = p->operand[0].async && p->operand[1].async ? 250 : 500;
     double step = (double)resident * (multiply > load ? multiply : load);
     step = step > latency ? step : latency;

@@ -38,6 +38,7 @@ typedef struct FblCudaBody {
     FblCudaEmit *e;
     int lanes;
     int32_t lane_loop;                       // -1: none
+    int lane_align;                          // the lane loop's first value is a multiple of this: `lanes`, or more
     const char *loops[FBL_KERNEL_MAX_LOOPS]; // C expression of each loop's value
     uint32_t inner;                          // loops that are inner, as bits
     const char *acc[FBL_CUDA_LANES];         // FBL_K_ACC
@@ -58,6 +59,8 @@ void fbl_cuda_body_store(FblCudaBody *body, const FblKStore *store, const char *
 // Whether the load `id` reads four neighbours that are 16-byte aligned, and its address as a C expression of elements
 // ("12 * n + c"): what a copy in the background needs. The load's indices must be emitted.
 bool fbl_cuda_body_contiguous(FblCudaBody *body, int32_t id, const char **out_address);
+// The same for a load of four or more neighbours of type `dtype` that start at a multiple of lane_align elements.
+bool fbl_cuda_body_run(FblCudaBody *body, int32_t id, FblDtype dtype, const char **out_address);
 
 // Statements at a depth of indentation.
 void fbl_cuda_line(FblCudaEmit *e, int indent, const char *format, ...) __attribute__((format(printf, 3, 4)));

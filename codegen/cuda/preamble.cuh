@@ -81,12 +81,30 @@ FBL_DEVICE void fbl_mma_f16(float (&c)[4], const unsigned (&a)[4], const unsigne
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// 8 x 8 halves each, turned around: lane 8 j + r points at row r of matrix j in shared memory (16 aligned bytes), lane l gets of
+// each matrix the elements (2 (l % 4), l / 4) and, in the upper half, (2 (l % 4) + 1, l / 4).
+FBL_DEVICE void fbl_turn4(unsigned (&r)[4], const unsigned short *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"((unsigned)__cvta_generic_to_shared(row))
+                 : "memory");
+}
+FBL_DEVICE void fbl_turn2(unsigned (&r)[2], const unsigned short *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];" : "=r"(r[0]), "=r"(r[1]) : "r"((unsigned)__cvta_generic_to_shared(row)) : "memory");
+}
+
 #if __CUDA_ARCH__ >= 800
 // Copies 16 bytes to shared memory in the background, or zeros when not `inside` (then `from` is not read).
 FBL_DEVICE void fbl_copy_async(unsigned *to, const float *from, bool inside) {
     unsigned address = (unsigned)__cvta_generic_to_shared(to);
     int bytes = inside ? 16 : 0;
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes) : "memory");
+}
+// The same for 8 bytes.
+FBL_DEVICE void fbl_copy_async8(unsigned *to, const float *from, bool inside) {
+    unsigned address = (unsigned)__cvta_generic_to_shared(to);
+    int bytes = inside ? 8 : 0;
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(address), "l"(from), "r"(bytes) : "memory");
 }
 FBL_DEVICE void fbl_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most `left` of this thread's newest groups are under way.

@@ -1,6 +1,7 @@
 // golden_sources FILE.fbl FOLDER: the CUDA C of one kernel a family of a program into FOLDER, a file each: the first pointwise kernel
 // on images, the first reductions along channels and along points, the loss, the optimizer, and a contraction of each kind;
-// contractions in f32 and, the first one, in each format of the tensor cores.
+// contractions in f32 and, the first one, in each format of the tensor cores. Then the same families with activations in bf16
+// (NAME_half.cu).
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,26 +53,9 @@ static const char *family(const FblKernel *kernel) {
     return kernel->vector_loop >= 0 && kernel->vector_loop < kernel->outer_count ? "reduce_along_items" : "reduce_along_points";
 }
 
-int main(int argc, char **argv) {
+// Writes the first kernel of every family of `plan`.
+static int write_plan(const FblPlan *plan, FblDtype storage, const char *folder) {
     static const char *const precisions[] = {"f32", "tf32", "bf16", "f16"};
-    if (argc != 3) {
-        fprintf(stderr, "usage: golden_sources FILE.fbl FOLDER\n");
-        return 2;
-    }
-    FblContext *ctx = fbl_context_create();
-    FblProgram *program;
-    FblModule *module;
-    FblPlan *plan;
-    FblPassOptions passes = fbl_options_default();
-    FblLowerOptions options = {.vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .with_train = true, .with_optimizer = true};
-    FblStatus status = fbl_program_load(ctx, &(FblProgramOptions){.path = argv[1]}, &program);
-    status = status == FBL_OK ? fbl_program_build(program, &(FblBuildOptions){.class_extent = 10}, &module) : status;
-    status = status == FBL_OK ? fbl_passes_run(module, &passes) : status;
-    status = status == FBL_OK ? fbl_lower_module(module, &options, &plan) : status;
-    fbl_diag_flush(ctx, stderr, false);
-    if (status != FBL_OK) {
-        return 1;
-    }
     const char *done[16];
     int count = 0, failed = 0;
     for (size_t i = 0; i < plan->kernel_count; i++) {
@@ -84,13 +68,52 @@ int main(int argc, char **argv) {
             continue;
         }
         done[count++] = name;
+        char file[64];
+        if (storage != FBL_F32) {
+            bool stored = false;
+            for (int32_t b = 0; b < plan->kernels[i]->buffer_count; b++) {
+                stored |= plan->kernels[i]->buffers[b].dtype == storage;
+            }
+            if (!stored) {
+                continue;
+            }
+            snprintf(file, sizeof file, "%s_half", name);
+            failed |= write_source(plan->kernels[i], FBL_CUDA_BF16, folder, file);
+            continue;
+        }
         bool first = strcmp(name, "conv_forward") == 0;
         for (int p = 0; p < (first ? 4 : 1); p++) {
-            char file[64];
             snprintf(file, sizeof file, first ? "%s_%s" : "%s", name, precisions[p]);
-            failed |= write_source(plan->kernels[i], (FblCudaPrecision)p, argv[2], file);
+            failed |= write_source(plan->kernels[i], (FblCudaPrecision)p, folder, file);
         }
     }
+    return failed;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 3) {
+        fprintf(stderr, "usage: golden_sources FILE.fbl FOLDER\n");
+        return 2;
+    }
+    FblContext *ctx = fbl_context_create();
+    FblProgram *program;
+    FblModule *module;
+    FblPlan *plan, *half;
+    int failed = 0;
+    FblPassOptions passes = fbl_options_default();
+    FblLowerOptions options = {.vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .with_train = true, .with_optimizer = true};
+    FblStatus status = fbl_program_load(ctx, &(FblProgramOptions){.path = argv[1]}, &program);
+    status = status == FBL_OK ? fbl_program_build(program, &(FblBuildOptions){.class_extent = 10}, &module) : status;
+    status = status == FBL_OK ? fbl_passes_run(module, &passes) : status;
+    status = status == FBL_OK ? fbl_lower_module(module, &options, &plan) : status;
+    options.storage = FBL_BF16;
+    status = status == FBL_OK ? fbl_lower_module(module, &options, &half) : status;
+    fbl_diag_flush(ctx, stderr, false);
+    if (status != FBL_OK) {
+        return 1;
+    }
+    failed |= write_plan(plan, FBL_F32, argv[2]);
+    failed |= write_plan(half, FBL_BF16, argv[2]);
     fbl_context_destroy(ctx);
     return failed;
 }

@@ -43,13 +43,13 @@ static inline uchar4 make_uchar4(int x, int y, int z, int w) { return {(unsigned
 #define SHIM_PENDING 64
 
 enum ShimState { SHIM_READY, SHIM_BLOCK, SHIM_WARP, SHIM_DONE };
-enum ShimOp { SHIM_XOR, SHIM_UP, SHIM_FROM, SHIM_TF32, SHIM_BF16, SHIM_F16 };
+enum ShimOp { SHIM_XOR, SHIM_UP, SHIM_FROM, SHIM_TURN, SHIM_TF32, SHIM_BF16, SHIM_F16 };
 
 struct ShimCopy {
     unsigned *to;
     const float *from;
     bool inside;
-    int group;
+    int group, bytes;
 };
 
 struct ShimThread {
@@ -59,6 +59,8 @@ struct ShimThread {
     int lanes;
     float *c;
     const unsigned *a, *b;
+    unsigned *turned; // SHIM_TURN: `lanes` words
+    const unsigned short *row;
     int group; // copies committed so far
     int pending_count;
     ShimCopy pending[SHIM_PENDING];
@@ -172,6 +174,17 @@ static inline void fbl_mma_tf32(float (&c)[4], const unsigned (&a)[4], const uns
 static inline void fbl_mma_bf16(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { shim_mma(SHIM_BF16, c, a, b); }
 static inline void fbl_mma_f16(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { shim_mma(SHIM_F16, c, a, b); }
 
+static void shim_turn(unsigned *turned, int count, const unsigned short *row) {
+    shim_now->op = SHIM_TURN;
+    shim_now->turned = turned;
+    shim_now->lanes = count;
+    shim_now->row = row;
+    shim_now->state = SHIM_WARP;
+    shim_to_scheduler();
+}
+static inline void fbl_turn4(unsigned (&r)[4], const unsigned short *row) { shim_turn(r, 4, row); }
+static inline void fbl_turn2(unsigned (&r)[2], const unsigned short *row) { shim_turn(r, 2, row); }
+
 // Numbers -----------------------------------------------------------------------------------------------------------
 
 static inline unsigned fbl_bits(float x) {
@@ -234,16 +247,18 @@ static inline unsigned fbl_pack_f16(float low, float high) { return shim_f16(low
 
 // Copies in the background ------------------------------------------------------------------------------------------
 
-static inline void fbl_copy_async(unsigned *to, const float *from, bool inside) {
+static inline void shim_copy(unsigned *to, const float *from, bool inside, int bytes) {
     if (shim_now->pending_count == SHIM_PENDING) {
         shim_fail("more copies under way than the shim keeps");
     }
-    if ((uintptr_t)to % 16 != 0 || (inside && (uintptr_t)from % 16 != 0)) {
-        shim_fail("a copy that is not aligned to 16 bytes");
+    if ((uintptr_t)to % bytes != 0 || (inside && (uintptr_t)from % bytes != 0)) {
+        shim_fail("a copy that is not aligned to its size");
     }
-    std::memset(to, 0xff, 16);
-    shim_now->pending[shim_now->pending_count++] = {to, from, inside, shim_now->group};
+    std::memset(to, 0xff, bytes);
+    shim_now->pending[shim_now->pending_count++] = {to, from, inside, shim_now->group, bytes};
 }
+static inline void fbl_copy_async(unsigned *to, const float *from, bool inside) { shim_copy(to, from, inside, 16); }
+static inline void fbl_copy_async8(unsigned *to, const float *from, bool inside) { shim_copy(to, from, inside, 8); }
 static inline void fbl_copy_commit() { shim_now->group++; }
 template <int left> static inline void fbl_copy_wait() {
     int kept = 0;
@@ -251,9 +266,9 @@ template <int left> static inline void fbl_copy_wait() {
         ShimCopy copy = shim_now->pending[i];
         if (copy.group < shim_now->group - left) {
             if (copy.inside) {
-                std::memcpy(copy.to, copy.from, 16);
+                std::memcpy(copy.to, copy.from, copy.bytes);
             } else {
-                std::memset(copy.to, 0, 16);
+                std::memset(copy.to, 0, copy.bytes);
             }
         } else {
             shim_now->pending[kept++] = copy;
@@ -290,6 +305,18 @@ static void shim_do_mma(ShimThread *warp) {
     }
 }
 
+static void shim_do_turn(ShimThread *warp) {
+    for (int lane = 0; lane < 32; lane++) {
+        for (int j = 0; j < warp[lane].lanes; j++) {
+            const unsigned short *first = warp[8 * j + 2 * (lane % 4)].row, *second = warp[8 * j + 2 * (lane % 4) + 1].row;
+            if ((uintptr_t)first % 16 != 0 || (uintptr_t)second % 16 != 0) {
+                shim_fail("a row of a matrix that is not aligned to 16 bytes");
+            }
+            warp[lane].turned[j] = first[lane / 4] | (unsigned)second[lane / 4] << 16;
+        }
+    }
+}
+
 static void shim_do_warp(ShimThread *warp) {
     for (int lane = 1; lane < 32; lane++) {
         if (warp[lane].op != warp[0].op) {
@@ -298,11 +325,13 @@ static void shim_do_warp(ShimThread *warp) {
     }
     if (warp[0].op >= SHIM_TF32) {
         shim_do_mma(warp);
+    } else if (warp[0].op == SHIM_TURN) {
+        shim_do_turn(warp);
     }
     for (int lane = 0; lane < 32; lane++) {
         int by = warp[lane].lanes;
         int from = warp[lane].op == SHIM_XOR ? lane ^ by : warp[lane].op == SHIM_UP ? (lane >= by ? lane - by : lane) : by;
-        warp[lane].result = warp[0].op >= SHIM_TF32 ? 0 : warp[from & 31].value;
+        warp[lane].result = warp[0].op >= SHIM_TURN ? 0 : warp[from & 31].value;
         warp[lane].state = SHIM_READY;
     }
 }

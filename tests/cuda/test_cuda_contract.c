@@ -18,8 +18,10 @@ typedef struct Case {
     Build *build;
     FblContraction c;
     bool fused, last;
+    FblDtype stored; // images, and a product's operands and result: f32 or a half
     int order; // of a product's operands: bit 0: a transposed; bit 1: b transposed
-    float *buffers[6];
+    float *buffers[6]; // their numbers
+    uint16_t *halves[6]; // what the kernel gets instead, for buffers in half precision
     size_t sizes[6];
     int result; // number of the result's buffer
     char name[200];
@@ -112,7 +114,7 @@ static void build_product(Case *k) {
     b->kernel.contraction = *c;
     for (int i = 0; i < 3; i++) {
         bool swap = i < 2 && k->order & (1 << i);
-        build_buffer(b, FBL_F32, i == 2, 3, (int64_t[]){extents[i][0], extents[i][swap ? 2 : 1], extents[i][swap ? 1 : 2]});
+        build_buffer(b, k->stored, i == 2, 3, (int64_t[]){extents[i][0], extents[i][swap ? 2 : 1], extents[i][swap ? 1 : 2]});
         FblKBody body = {.loop_count = 3, .first = b->kernel.instr_count, .value = -1};
         int32_t index[3];
         for (int d = 0; d < 3; d++) {
@@ -139,7 +141,7 @@ static void open_case(Case *k) {
     if (k->c.kind == FBL_MATMUL) {
         build_product(k);
     } else {
-        build_conv(k->build, &k->c, k->last ? -1 : 0, k->fused);
+        build_conv_stored(k->build, &k->c, k->last ? -1 : 0, k->fused, k->stored);
     }
     for (int32_t i = 0; i < k->build->kernel.buffer_count; i++) {
         k->sizes[i] = elements(&k->build->buffers[i]);
@@ -147,6 +149,13 @@ static void open_case(Case *k) {
         k->buffers[i] = malloc((k->sizes[i] + 1) * sizeof(float));
         for (size_t e = 0; e < k->sizes[i]; e++) {
             k->buffers[i][e] = random_real(&seed);
+        }
+        if (fbl_dtype_is_half(k->build->buffers[i].dtype)) {
+            k->halves[i] = malloc((k->sizes[i] + 1) * sizeof(uint16_t));
+            for (size_t e = 0; e < k->sizes[i]; e++) {
+                k->halves[i][e] = half_nearest(k->stored, k->buffers[i][e]);
+                k->buffers[i][e] = (float)half_value(k->stored, k->halves[i][e]);
+            }
         }
     }
     FblCudaTuneRow row = {.note = ""};
@@ -186,7 +195,17 @@ static int check_case(Case *k) {
         for (size_t i = 0; i < count; i++) {
             k->buffers[k->result][i] = NAN;
         }
-        cuda_run_kernel(&run, &k->build->kernel, (void *const *)k->buffers, 1, 2, order);
+        void *pointers[6];
+        for (int i = 0; i < 6; i++) {
+            pointers[i] = k->halves[i] ? (void *)k->halves[i] : (void *)k->buffers[i];
+        }
+        if (k->halves[k->result]) {
+            memset(k->halves[k->result], 0xff, count * sizeof(uint16_t));
+        }
+        cuda_run_kernel(&run, &k->build->kernel, pointers, 1, 2, order);
+        for (size_t i = 0; i < count && k->halves[k->result]; i++) {
+            k->buffers[k->result][i] = (float)half_value(k->stored, k->halves[k->result][i]);
+        }
         if (order > 0 && memcmp(first, k->buffers[k->result], count * sizeof *first) != 0) {
             fprintf(stderr, "%s: another order of the threads gives another result: a race\n", k->name);
             failed = 1;
@@ -203,6 +222,9 @@ static int check_case(Case *k) {
         // in its last place) where the interpreter's did not.
         double unit = k->fused && precision != FBL_CUDA_F32 ? (precision == FBL_CUDA_BF16 ? 0x1p-8 : 0x1p-11) : 0;
         double allowed = (2e-6 + unit) * (sums.size[i] + 1);
+        if (k->halves[k->result]) { // half a unit in the last of 8 or 11 bits, or of f16's smallest number
+            allowed += (k->stored == FBL_BF16 ? 0x1p-8 : 0x1p-11) * (fabs(want) + allowed) + 0x1p-25;
+        }
         if (!(fabs(first[i] - want) <= allowed)) {
             fprintf(stderr, "%s: element %zu is %.9g, not %.9g (allowed %.3g)\n", k->name, i, (double)first[i], want, allowed);
             failed = 1;
@@ -240,7 +262,7 @@ int main(int argc, char **argv) {
     }
     cuda_run_init(&run, &(FblCudaOptions){.arch = 90, .precision = precision});
     size_t conv_count = sizeof convs / sizeof *convs, product_count = sizeof products / sizeof *products, count = 0;
-    Case *cases = calloc(conv_count * 12 + product_count * 4, sizeof *cases);
+    Case *cases = calloc(2 * (conv_count * 12 + product_count * 4), sizeof *cases);
     if (!cases) {
         return 1;
     }
@@ -262,6 +284,21 @@ int main(int argc, char **argv) {
         k->order = (int)(i % 4);
         snprintf(k->name, sizeof k->name, "product %d x %d x %d x %d, order %d", v[0], v[1], v[2], v[3], k->order);
     }
+    // The same with buffers in half precision, channels last: of the factors' own kind, which are read where they lie, or of the
+    // other one, which are converted.
+    // Few shapes, as each takes its time; of them fewer where all are converted.
+    bool halves = precision == FBL_CUDA_BF16 || precision == FBL_CUDA_F16;
+    size_t full = count;
+    for (size_t i = 0; i < full; i++) {
+        Case *k = &cases[count];
+        bool matmul = cases[i].c.kind == FBL_MATMUL;
+        if (matmul ? i % 8 / 4 == 0 : cases[i].last && i / 12 < 11 && (halves ? i / 12 % 2 == 0 : i / 12 % 6 == 0)) {
+            *k = cases[i];
+            k->stored = (precision == FBL_CUDA_F16) == (i % 5 != 4) ? FBL_F16 : FBL_BF16;
+            snprintf(k->name, sizeof k->name, "%.160s, in %s", cases[i].name, fbl_dtype_name(k->stored));
+            count++;
+        }
+    }
     if (other_tiles) {
         for (size_t i = 0; 5 * i < count; i++) {
             cases[i] = cases[5 * i];
@@ -281,14 +318,21 @@ int main(int argc, char **argv) {
         failed += check_case(&cases[i]);
         split += run.kernels[i].source.phases > 1;
     }
-    printf("%zu contractions, %d of them in several phases (operands packed, or the sum split over blocks)\n", count, split);
+    int direct = 0, turned = 0;
+    for (size_t i = 0; i < count; i++) {
+        direct += strstr(run.kernels[i].source.text, "return (const float *)(b") != NULL;
+        turned += strstr(run.kernels[i].source.text, "fbl_turn") != NULL;
+    }
+    printf("%zu contractions, %d of them in several phases (operands packed, or the sum split over blocks); %d read halves where they lie, %d turn them around\n", count, split,
+           direct, turned);
     for (size_t i = 0; i < count; i++) {
         for (int b = 0; b < 6; b++) {
             free(cases[i].buffers[b]);
+            free(cases[i].halves[b]);
         }
         free(cases[i].build);
     }
     free(cases);
     cuda_run_free(&run);
-    return failed > 0 || split == 0;
+    return failed > 0 || split == 0 || (direct > 0) != halves || (turned > 0) != halves;
 }

@@ -1,0 +1,220 @@
+// phase 0: grid 292 x 1 x 1, block 256, 0 bytes of dynamic shared memory
+// phase 1: grid 64 x 1 x 1, block 128, 20480 bytes of dynamic shared memory
+// conv2d_data_grad_7f8c_b5ae7f8c
+// from resnet_cifar.fbl:6 conv2d_data_grad (backward)
+// b0 bf16 [64, 8, 8, 64] in
+// b1 f32 [64, 64] in
+// b2 f32 [64] in
+// b3 bf16 [64, 8, 8, 64] in
+// b4 f32 [64] in
+// b5 f32 [64] in
+// b6 f32 [64] in
+// b7 f32 [64, 64, 3, 3] in
+// b8 bf16 [64, 8, 8, 64] out
+// conv2d data gradient
+// about 1737728 bytes, 301989888 operations
+FBL_DEVICE float4 conv2d_data_grad_7f8c_b5ae7f8c_a(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+    const float4 v4 = fbl_load_bf16(b0 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
+    const bool v6_0 = v4.x <= 0.0f;
+    const bool v6_1 = v4.y <= 0.0f;
+    const bool v6_2 = v4.z <= 0.0f;
+    const bool v6_3 = v4.w <= 0.0f;
+    const float4 v7 = *(const float4 *)(b1 + i0 * 64 + i1);
+    const float v8_0 = v6_0 ? 0.0f : v7.x;
+    const float v8_1 = v6_1 ? 0.0f : v7.y;
+    const float v8_2 = v6_2 ? 0.0f : v7.z;
+    const float v8_3 = v6_3 ? 0.0f : v7.w;
+    const float4 v9 = *(const float4 *)(b2 + i1);
+    const float v10_0 = v8_0 * v9.x;
+    const float v10_1 = v8_1 * v9.y;
+    const float v10_2 = v8_2 * v9.z;
+    const float v10_3 = v8_3 * v9.w;
+    const float4 v11 = fbl_load_bf16(b3 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
+    const float4 v12 = *(const float4 *)(b4 + i1);
+    const float v14_0 = v12.x * 0.000244140625f;
+    const float v14_1 = v12.y * 0.000244140625f;
+    const float v14_2 = v12.z * 0.000244140625f;
+    const float v14_3 = v12.w * 0.000244140625f;
+    const float v15_0 = v11.x - v14_0;
+    const float v15_1 = v11.y - v14_1;
+    const float v15_2 = v11.z - v14_2;
+    const float v15_3 = v11.w - v14_3;
+    const float4 v16 = *(const float4 *)(b5 + i1);
+    const float v17_0 = v15_0 * v16.x;
+    const float v17_1 = v15_1 * v16.y;
+    const float v17_2 = v15_2 * v16.z;
+    const float v17_3 = v15_3 * v16.w;
+    const float v18_0 = v10_0 + v17_0;
+    const float v18_1 = v10_1 + v17_1;
+    const float v18_2 = v10_2 + v17_2;
+    const float v18_3 = v10_3 + v17_3;
+    const float4 v19 = *(const float4 *)(b6 + i1);
+    const float v20_0 = v19.x * v9.x;
+    const float v20_1 = v19.y * v9.y;
+    const float v20_2 = v19.z * v9.z;
+    const float v20_3 = v19.w * v9.w;
+    const float v22_0 = v20_0 * (-0.000244140625f);
+    const float v22_1 = v20_1 * (-0.000244140625f);
+    const float v22_2 = v20_2 * (-0.000244140625f);
+    const float v22_3 = v20_3 * (-0.000244140625f);
+    const float v23_0 = v18_0 + v22_0;
+    const float v23_1 = v18_1 + v22_1;
+    const float v23_2 = v18_2 + v22_2;
+    const float v23_3 = v18_3 + v22_3;
+    return make_float4(v23_0, v23_1, v23_2, v23_3);
+}
+FBL_DEVICE float4 conv2d_data_grad_7f8c_b5ae7f8c_b(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+    const float v28_0 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3];
+    const float v28_1 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 576];
+    const float v28_2 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 1152];
+    const float v28_3 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 1728];
+    return make_float4(v28_0, v28_1, v28_2, v28_3);
+}
+FBL_DEVICE void conv2d_data_grad_7f8c_b5ae7f8c_store(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
+    fbl_store_bf16(b8 + i0 * 4096 + i2 * 512 + i3 * 64 + i1, make_float4(acc.x, acc.y, acc.z, acc.w));
+}
+extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_7f8c_b5ae7f8c(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
+    int q = blockIdx.x * 256 + threadIdx.x;
+    if (q < 65536) {
+        const int z = q % 16 * 4 / 64, c = q % 16 * 4 % 64, pixel = q / 16;
+        *(float4 *)(workspace + 0 + q * 4) = conv2d_data_grad_7f8c_b5ae7f8c_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
+        return;
+    }
+    q -= 65536;
+    if (q < 9216) {
+        const int k = q % 144 * 4, row = q / 144 % 64, z = q / 9216;
+        const int tap = k / 64, c = k % 64;
+        *(float4 *)(workspace + 262144 + q * 4) = conv2d_data_grad_7f8c_b5ae7f8c_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, z * 64 + c, row, tap / 3, tap % 3);
+        return;
+    }
+    q -= 9216;
+}
+// product 4096 x 64 x 576, tile 64 x 64 x 32, 1 runs of the sum
+extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_7f8c_b5ae7f8c_1(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
+    FBL_DYNAMIC_SHARED;
+    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 2560;
+    const int tid = threadIdx.x;
+    const int n0 = blockIdx.x % 1 * 64, m0 = blockIdx.x / 1 % 64 * 64, z = blockIdx.x / 64;
+    const int first = 0, last = 18;
+    const int lane = tid % 32, warp_m = tid / 32 / 2 * 32, warp_n = tid / 32 % 2 * 32;
+    float sum[2][4][4] = {};
+    float4 a_next[4];
+    int a_n[4], a_h[4], a_w[4];
+    #pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int m = m0 + tid / 8 + i * 16;
+        a_n[i] = m / 64;
+        a_h[i] = m < 4096 ? m / 8 % 8 + 1 : -1073741824;
+        a_w[i] = m % 8 + 1;
+    }
+    float4 b_next[4];
+    auto fetch = [&](int step, int stage) { // from memory, to registers or on the way to shared memory
+        {
+        const int k = step * 32 + tid % 8 * 4;
+        const int tap = k / 64, c = k % 64;
+        const int kh = tap / 3, kw = tap % 3;
+        #pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int at_h = a_h[i] - kh * 1, at_w = a_w[i] - kw * 1;
+            const int h = at_h / 1, w = at_w / 1;
+            const bool inside = k < 576 && at_h >= 0 && at_w >= 0 && h < 8 && w < 8;
+            a_next[i] = inside ? *(const float4 *)(workspace + 0 + ((a_n[i] * 8 + h) * 8 + w) * 64 + z * 64 + c) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        }
+        }
+        {
+        const int k = step * 32 + tid % 8 * 4;
+        const int tap = k / 64, c = k % 64;
+        const int kh = tap / 3, kw = tap % 3;
+        #pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int row = n0 + tid / 8 + i * 16;
+            const bool inside = k < 576 && row < 64;
+            b_next[i] = inside ? *(const float4 *)(workspace + 262144 + (z * 64 + row) * 576 + k) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        }
+        }
+    };
+    auto put = [&](int stage) { // from registers to shared memory
+        #pragma unroll
+        for (int i = 0; i < 4; i++) {
+            unsigned *to = a_tile + stage * 1280 + (tid / 8 + i * 16) * 20 + tid % 8 * 2;
+            const float4 v = a_next[i];
+            *(uint2 *)to = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
+        }
+        #pragma unroll
+        for (int i = 0; i < 4; i++) {
+            unsigned *to = b_tile + stage * 1280 + (tid / 8 + i * 16) * 20 + tid % 8 * 2;
+            const float4 v = b_next[i];
+            *(uint2 *)to = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
+        }
+    };
+    auto multiply = [&](int stage) {
+        const unsigned *a_now = a_tile + stage * 1280, *b_now = b_tile + stage * 1280;
+        #pragma unroll
+        for (int at = 0; at < 16; at += 8) {
+            unsigned fa[2][4], fb[4][2];
+            #pragma unroll
+            for (int i = 0; i < 2; i++) {
+                const int row = warp_m + i * 16 + lane / 4;
+                fa[i][0] = (a_now[(row) * 20 + at + lane % 4]);
+                fa[i][1] = (a_now[(row + 8) * 20 + at + lane % 4]);
+                fa[i][2] = (a_now[(row) * 20 + at + lane % 4 + 4]);
+                fa[i][3] = (a_now[(row + 8) * 20 + at + lane % 4 + 4]);
+            }
+            #pragma unroll
+            for (int j = 0; j < 4; j++) {
+                const int column = warp_n + j * 8 + lane / 4;
+                fb[j][0] = (b_now[(column) * 20 + at + lane % 4]);
+                fb[j][1] = (b_now[(column) * 20 + at + lane % 4 + 4]);
+            }
+            #pragma unroll
+            for (int i = 0; i < 2; i++) {
+                #pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    fbl_mma_bf16(sum[i][j], fa[i], fb[j]);
+                }
+            }
+        }
+    };
+    for (int ahead = 0; ahead < 1; ahead++) {
+        if (first + ahead < last) {
+            fetch(first + ahead, ahead);
+            put(ahead);
+        }
+        fbl_copy_commit();
+    }
+    for (int step = first; step < last; step++) {
+        fbl_copy_wait<0>();
+        __syncthreads();
+        const int next = step + 1, stage = (next - first) % 2;
+        if (next < last) {
+            fetch(next, stage);
+        }
+        fbl_copy_commit();
+        multiply((step - first) % 2);
+        if (next < last) {
+            put(stage);
+        }
+    }
+    fbl_copy_wait<0>();
+    __syncthreads();
+    float *results = (float *)fbl_shared;
+    #pragma unroll
+    for (int i = 0; i < 2; i++) {
+        #pragma unroll
+        for (int j = 0; j < 4; j++) {
+            float *to = results + (warp_m + i * 16 + lane / 4) * 68 + warp_n + j * 8 + lane % 4 * 2;
+            to[0] = sum[i][j][0];
+            to[1] = sum[i][j][1];
+            to[544] = sum[i][j][2];
+            to[545] = sum[i][j][3];
+        }
+    }
+    __syncthreads();
+    for (int q = tid; q < 1024; q += 128) {
+        const int row = q / 16, column = q % 16 * 4, m = m0 + row, n = n0 + column;
+        if (m < 4096 && n < 64) {
+            const float4 acc = *(const float4 *)(results + row * 68 + column);
+            conv2d_data_grad_7f8c_b5ae7f8c_store(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, acc, m / 64, z * 64 + n, m / 8 % 8, m % 8);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+// phase 0: grid 3 x 1 x 1, block 256, 0 bytes of dynamic shared memory
+// phase 1: grid 512 x 1 x 1, block 128, 34560 bytes of dynamic shared memory
+// conv2d_8b3d_51948b3d
+// from resnet_cifar.fbl:5 conv2d
+// b0 bf16 [64, 32, 32, 16] in
+// b1 f32 [16, 16, 3, 3] in
+// b2 bf16 [64, 32, 32, 16] out
+// conv2d
+// about 4203520 bytes, 301989888 operations
+FBL_DEVICE const float *conv2d_8b3d_51948b3d_a(const unsigned short *__restrict__ b0, const float *__restrict__ b1, unsigned short *__restrict__ b2, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+    return (const float *)(b0 + (i0 * 16384 + i2 * 512 + i3 * 16 + i1));
+}
+FBL_DEVICE float4 conv2d_8b3d_51948b3d_b(const unsigned short *__restrict__ b0, const float *__restrict__ b1, unsigned short *__restrict__ b2, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+    const float v9_0 = b1[i0 * 144 + i1 * 9 + i2 * 3 + i3];
+    const float v9_1 = b1[i0 * 144 + i1 * 9 + i2 * 3 + i3 + 9];
+    const float v9_2 = b1[i0 * 144 + i1 * 9 + i2 * 3 + i3 + 18];
+    const float v9_3 = b1[i0 * 144 + i1 * 9 + i2 * 3 + i3 + 27];
+    return make_float4(v9_0, v9_1, v9_2, v9_3);
+}
+FBL_DEVICE void conv2d_8b3d_51948b3d_store(const unsigned short *__restrict__ b0, const float *__restrict__ b1, unsigned short *__restrict__ b2, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
+    fbl_store_bf16(b2 + i0 * 16384 + i2 * 512 + i3 * 16 + i1, make_float4(acc.x, acc.y, acc.z, acc.w));
+}
+extern "C" __global__ void __launch_bounds__(256) conv2d_8b3d_51948b3d(const unsigned short *__restrict__ b0, const float *__restrict__ b1, unsigned short *__restrict__ b2, float *__restrict__ workspace, const FblScalars *scalars) {
+    int q = blockIdx.x * 256 + threadIdx.x;
+    if (q < 576) {
+        const int k = q % 36 * 4, row = q / 36 % 16, z = q / 576;
+        const int tap = k / 16, c = k % 16;
+        *(float4 *)(workspace + 0 + q * 4) = conv2d_8b3d_51948b3d_b(b0, b1, b2, scalars, z * 16 + row, c, tap / 3, tap % 3);
+        return;
+    }
+    q -= 576;
+}
+// product 65536 x 16 x 144, tile 128 x 16 x 32, 1 runs of the sum
+extern "C" __global__ void __launch_bounds__(128) conv2d_8b3d_51948b3d_1(const unsigned short *__restrict__ b0, const float *__restrict__ b1, unsigned short *__restrict__ b2, float *__restrict__ workspace, const FblScalars *scalars) {
+    FBL_DYNAMIC_SHARED;
+    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 7680;
+    const int tid = threadIdx.x;
+    const int n0 = blockIdx.x % 1 * 16, m0 = blockIdx.x / 1 % 512 * 128, z = blockIdx.x / 512;
+    const int first = 0, last = 5;
+    const int lane = tid % 32, warp_m = tid / 32 / 1 * 32, warp_n = tid / 32 % 1 * 16;
+    float sum[2][2][4] = {};
+    int a_n[4], a_h[4], a_w[4];
+    #pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int m = m0 + tid / 4 + i * 32;
+        a_n[i] = m / 1024;
+        a_h[i] = m < 65536 ? m / 32 % 32 * 1 - 1 : -1073741824;
+        a_w[i] = m % 32 * 1 - 1;
+    }
+    float4 b_next[1];
+    auto fetch = [&](int step, int stage) { // from memory, to registers or on the way to shared memory
+        {
+        const int k = step * 32 + tid % 4 * 8;
+        const int tap = k / 16, c = k % 16;
+        const int kh = tap / 3, kw = tap % 3;
+        #pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int h = a_h[i] + kh * 1, w = a_w[i] + kw * 1;
+            const bool inside = k < 144 && (unsigned)h < 32u && (unsigned)w < 32u;
+            fbl_copy_async(a_tile + stage * 2560 + (tid / 4 + i * 32) * 20 + tid % 4 * 4, inside ? conv2d_8b3d_51948b3d_a(b0, b1, b2, scalars, a_n[i], c, h, w) : (const float *)b0, inside);
+        }
+        }
+        {
+        const int k = step * 32 + tid % 8 * 4;
+        const int tap = k / 16, c = k % 16;
+        const int kh = tap / 3, kw = tap % 3;
+        #pragma unroll
+        for (int i = 0; i < 1; i++) {
+            const int row = n0 + tid / 8 + i * 16;
+            const bool inside = k < 144 && row < 16;
+            b_next[i] = inside ? *(const float4 *)(workspace + 0 + (z * 16 + row) * 144 + k) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        }
+        }
+    };
+    auto put = [&](int stage) { // from registers to shared memory
+        #pragma unroll
+        for (int i = 0; i < 1; i++) {
+            unsigned *to = b_tile + stage * 320 + (tid / 8 + i * 16) * 20 + tid % 8 * 2;
+            const float4 v = b_next[i];
+            *(uint2 *)to = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
+        }
+    };
+    auto multiply = [&](int stage) {
+        const unsigned *a_now = a_tile + stage * 2560, *b_now = b_tile + stage * 320;
+        #pragma unroll
+        for (int at = 0; at < 16; at += 8) {
+            unsigned fa[2][4], fb[2][2];
+            #pragma unroll
+            for (int i = 0; i < 2; i++) {
+                const int row = warp_m + i * 16 + lane / 4;
+                fa[i][0] = (a_now[(row) * 20 + at + lane % 4]);
+                fa[i][1] = (a_now[(row + 8) * 20 + at + lane % 4]);
+                fa[i][2] = (a_now[(row) * 20 + at + lane % 4 + 4]);
+                fa[i][3] = (a_now[(row + 8) * 20 + at + lane % 4 + 4]);
+            }
+            #pragma unroll
+            for (int j = 0; j < 2; j++) {
+                const int column = warp_n + j * 8 + lane / 4;
+                fb[j][0] = (b_now[(column) * 20 + at + lane % 4]);
+                fb[j][1] = (b_now[(column) * 20 + at + lane % 4 + 4]);
+            }
+            #pragma unroll
+            for (int i = 0; i < 2; i++) {
+                #pragma unroll
+                for (int j = 0; j < 2; j++) {
+                    fbl_mma_bf16(sum[i][j], fa[i], fb[j]);
+                }
+            }
+        }
+    };
+    for (int ahead = 0; ahead < 2; ahead++) {
+        if (first + ahead < last) {
+            fetch(first + ahead, ahead);
+            put(ahead);
+        }
+        fbl_copy_commit();
+    }
+    for (int step = first; step < last; step++) {
+        fbl_copy_wait<1>();
+        __syncthreads();
+        const int next = step + 2, stage = (next - first) % 3;
+        if (next < last) {
+            fetch(next, stage);
+        }
+        fbl_copy_commit();
+        multiply((step - first) % 3);
+        if (next < last) {
+            put(stage);
+        }
+    }
+    fbl_copy_wait<0>();
+    __syncthreads();
+    float *results = (float *)fbl_shared;
+    #pragma unroll
+    for (int i = 0; i < 2; i++) {
+        #pragma unroll
+        for (int j = 0; j < 2; j++) {
+            float *to = results + (warp_m + i * 16 + lane / 4) * 20 + warp_n + j * 8 + lane % 4 * 2;
+            to[0] = sum[i][j][0];
+            to[1] = sum[i][j][1];
+            to[160] = sum[i][j][2];
+            to[161] = sum[i][j][3];
+        }
+    }
+    __syncthreads();
+    for (int q = tid; q < 512; q += 128) {
+        const int row = q / 4, column = q % 4 * 4, m = m0 + row, n = n0 + column;
+        if (m < 65536 && n < 16) {
+            const float4 acc = *(const float4 *)(results + row * 20 + column);
+            conv2d_8b3d_51948b3d_store(b0, b1, b2, scalars, acc, m / 1024, z * 16 + n, m / 32 % 32, m % 32);
+        }
+    }
+}

@@ -33,7 +33,9 @@ static FblStatus emit_code(FblCli *cli, FblTraining *training, const FblKernel *
         status = fbl_driver_cuda_emit(training->driver.cuda, kernel, form, &code, &size, error, sizeof error);
     }
     if (status != FBL_OK) {
-        fbl_error(cli->ctx, "E0504", FBL_NO_LOC, "kernel %s: %s", kernel->name, error);
+        bool nvrtc = training->driver.cuda && strcmp(cli->emit, "cuda") != 0;
+        FBL_TRY(nvrtc ? fbl_driver_cuda_check(cli->ctx) : FBL_OK);
+        fbl_error(cli->ctx, status == FBL_UNSUPPORTED ? "E0650" : "E0504", FBL_NO_LOC, "kernel %s: %s", kernel->name, error);
         return status;
     }
     fwrite(code, 1, size, out);
@@ -69,7 +71,9 @@ static FblStatus emit(FblCli *cli, FblTraining *training) {
     if (form >= 3 && gpu != (form >= 5)) {
         return fbl_cli_usage(cli, "--emit %s goes with --target %s", cli->emit, form >= 5 ? "cuda:sm_90 (or another GPU)" : "cpu");
     }
-    FBL_TRY(fbl_training_open(cli, cli->args[0], form == 0 ? 0 : FBL_TRAINING_CODE, training));
+    // A dump of the kernels and a search of tiles are parts of compiling.
+    int code = *cli->passes.dump_dir || strcmp(cli->passes.tune, "search") == 0 ? FBL_TRAINING_CODE : FBL_TRAINING_PLAN;
+    FBL_TRY(fbl_training_open(cli, cli->args[0], form == 0 ? 0 : code, training));
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);

@@ -78,19 +78,20 @@ static int64_t tail_size(const FblTraining *training) {
     return training->train.count ? fbl_sampler_length(&training->data.sampler, &training->train) % recipe->batch : 0;
 }
 
-static FblStatus compile_part(FblTraining *training, FblTrainingPart *part, bool is_tail) {
+static FblStatus compile_part(FblTraining *training, FblTrainingPart *part, bool is_tail, int needs) {
     FblLowerOptions options = fbl_driver_lower_options(&training->driver);
     options.with_eval = !is_tail && part->module->eval;
     options.with_train = part->module->train != NULL;
     options.with_optimizer = !is_tail && part->module->optimizer;
-    return fbl_driver_compile(&training->driver, part->module, &options, &part->built);
+    return needs & FBL_TRAINING_CODE ? fbl_driver_compile(&training->driver, part->module, &options, &part->built)
+                                     : fbl_manager_lower(training->driver.manager, part->module, &options, &part->built.plan);
 }
 
 static FblStatus build_tail(FblTraining *training, FblProgram *program, int64_t size, int needs) {
     FblBuildOptions options = build_options(training, size);
     FBL_TRY(fbl_program_build(program, &options, &training->tail.module));
     FBL_TRY(fbl_driver_optimize(&training->driver, training->tail.module));
-    return needs & FBL_TRAINING_CODE ? compile_part(training, &training->tail, true) : FBL_OK;
+    return needs & FBL_TRAINING_CODE ? compile_part(training, &training->tail, true, needs) : FBL_OK;
 }
 
 // --start-from: the program, and perhaps the plan, that --dump-dir wrote take the place of what the source says.
@@ -101,10 +102,11 @@ static FblStatus start_from_dump(FblTraining *training, int needs) {
     if (!pass || strcmp(pass, "lower") != 0) {
         FBL_TRY(fbl_module_read(training->ctx, file, &training->main.module));
         FBL_TRY(fbl_driver_optimize(&training->driver, training->main.module));
-        return needs & FBL_TRAINING_CODE ? compile_part(training, &training->main, false) : FBL_OK;
+        return needs & (FBL_TRAINING_CODE | FBL_TRAINING_PLAN) ? compile_part(training, &training->main, false, needs) : FBL_OK;
     }
     FblPlan *plan;
     FBL_TRY(fbl_plan_read(training->ctx, file, &plan));
+    training->main.built.plan = plan;
     return needs & FBL_TRAINING_CODE ? fbl_driver_compile_plan(&training->driver, plan, &training->main.built) : FBL_OK;
 }
 
@@ -127,8 +129,8 @@ static FblStatus open_program(FblTraining *training, FblProgram *program, const 
         return start_from_dump(training, needs);
     }
     FBL_TRY(fbl_driver_optimize(&training->driver, training->main.module));
-    if (needs & FBL_TRAINING_CODE) {
-        FBL_TRY(compile_part(training, &training->main, false));
+    if (needs & (FBL_TRAINING_CODE | FBL_TRAINING_PLAN)) {
+        FBL_TRY(compile_part(training, &training->main, false, needs));
     }
     int64_t tail = needs & FBL_TRAINING_NO_TRAIN ? 0 : tail_size(training);
     return tail ? build_tail(training, program, tail, needs) : FBL_OK;

@@ -47,6 +47,7 @@ typedef enum FblTrainingNeeds {
     FBL_TRAINING_DATA_IF_ANY = 2, // load it when it is there, to know the size of the last batch
     FBL_TRAINING_CODE = 4,       // machine code
     FBL_TRAINING_MEMORY = 8,     // load the code, create store and executors
+    FBL_TRAINING_PLAN = 32,      // lower to kernels; no machine code, so that no compiler of a target is needed
     FBL_TRAINING_NO_TRAIN = 16   // only evaluation: the last batch's own program is not needed
 } FblTrainingNeeds;
 

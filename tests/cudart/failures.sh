@@ -53,6 +53,14 @@ FBL_CACHE=off FBL_NVRTC=/nowhere/libnvrtc.so run 3
 says 'error\[E0648\]: no CUDA compiler'
 FBL_NVRTC=/nowhere/libnvrtc.so run 0
 
+# Text needs no compiler, machine code does.
+FBL_CACHE=off FBL_NVRTC=/nowhere/libnvrtc.so expect 0 "$fblc" compile "$soft" --target cuda:sm_90 --emit cuda -o "$out/soft.cu"
+grep -q '__global__ void __launch_bounds__' "$out/soft.cu" || fail "no CUDA C"
+FBL_CACHE=off FBL_NVRTC=/nowhere/libnvrtc.so expect 3 "$fblc" compile "$soft" --target cuda:sm_90 --emit cubin -o "$out/soft.cubin"
+says 'error\[E0648\]: no CUDA compiler'
+expect 3 "$fblc" compile "$soft" --target cuda:sm_75 --precision tf32 --emit cuda -o "$out/soft.cu"
+says 'error\[E0650\]: kernel .* has no tensor cores for this precision'
+
 # A file for another architecture: compiled again where there is a compiler, refused where there is none.
 expect 0 "$fblc" compile "$soft" --target cuda:sm_80 -o "$out/soft80.fblx"
 expect 0 "$fblc" run "$out/soft80.fblx" --quiet --max-steps 1 --out "$out/run80"

@@ -22,6 +22,7 @@ typedef struct Trainer {
     FblStore *store;
     FblLoader *loader;
     FblTrainDevice *device; // NULL: steps are done one by one
+    struct FblEvalDevice *eval_device; // GPU: made by the first evaluation
     FblRunLog *log;
     FblMetrics metrics;
     double *class_count, *feature_norm;
@@ -230,7 +231,7 @@ static FblStatus evaluate(Trainer *t, FblMetricsSummary *out) {
     }
     FblEvalOptions options = {.programs = t->options->programs, .data = t->options->test, .class_count = t->class_count, .classes = t->classes,
                               .transform = fbl_transform_for_test(&t->options->transform, t->options->test), .epoch = t->info.epoch,
-                              .workers = t->options->workers, .feature_norm = t->feature_norm};
+                              .workers = t->options->workers, .feature_norm = t->feature_norm, .kept = &t->eval_device};
     fbl_metrics_reset(&t->metrics);
     FBL_TRY(fbl_train_evaluate(t->ctx, &options, &t->metrics));
     *out = fbl_metrics_summary(&t->metrics);
@@ -431,6 +432,7 @@ FblStatus fbl_train(FblContext *ctx, const FblTrainOptions *options, FblTrainRes
     t.last_save = clock_seconds();
     status = status == FBL_OK ? run_epochs(&t) : status;
     fbl_train_device_close(t.device);
+    fbl_eval_device_close(t.eval_device);
     if (t.loader) {
         fbl_loader_destroy(t.loader);
     }

@@ -88,7 +88,10 @@ typedef struct FblEvalOptions {
     int64_t epoch; // for outputs that depend on it
     int workers;
     double *feature_norm; // [classes] gets the mean length of the output `feature` per class; NULL: not wanted
+    struct FblEvalDevice **kept; // GPU: what evaluations of the same programs and data share, made by the first; NULL: nothing is kept
 } FblEvalOptions;
+// Ends what `kept` holds (may be NULL).
+void fbl_eval_device_close(struct FblEvalDevice *device);
 FblStatus fbl_train_evaluate(FblContext *ctx, const FblEvalOptions *options, FblMetrics *metrics);
 
 // The numbers of an evaluation as one JSON object: top1, top5, many, medium, few, per_class, class_count, names, confusion

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/cuda/cuda_held.h"
 #include "runtime/cuda/cuda_session.h"
 #include "runtime/trainer_internal.h"
 
@@ -51,7 +52,7 @@ FblStatus fbl_train_device_open(FblContext *ctx, const FblTrainOptions *options,
     device->batch = batch;
     device->steps = steps;
     device->length = fbl_sampler_length(&options->sampler, options->train);
-    device->holds = options->mixup_alpha <= 0 && fbl_cuda_session_can_hold(cuda, options->train, &options->transform);
+    device->holds = options->mixup_alpha <= 0 && fbl_cuda_can_hold(cuda, options->train, &options->transform);
     device->order = calloc((size_t)device->length + 1, sizeof *device->order);
     if (!device->order) {
         fbl_out_of_memory();

@@ -106,7 +106,10 @@ FblStatus fbl_trainer_find_scores(FblContext *ctx, const FblExec *exec, const ch
 }
 
 void fbl_trainer_scores(const FblExec *exec, const FblPlanTensor *score, int64_t classes, float *out) {
-    const float *data = fbl_exec_address(exec, score);
+    fbl_trainer_scores_at(fbl_exec_address(exec, score), score, classes, out);
+}
+
+void fbl_trainer_scores_at(const float *data, const FblPlanTensor *score, int64_t classes, float *out) {
     int64_t total = fbl_type_elements(&score->type), batch = total / classes;
     if (strcmp(score->type.axes[0].name, "batch") == 0) {
         memcpy(out, data, (size_t)total * sizeof(float));

@@ -19,8 +19,9 @@ void fbl_trainer_set_labels(const FblExec *exec, int function, const char *name,
 // Extent of the axis `batch` of the input image, with its height and width checked against the data; E0714 otherwise.
 FblStatus fbl_trainer_check_image(FblContext *ctx, const FblExec *exec, const char *function, int32_t height, int32_t width, int64_t *out_batch);
 
-// The scores of a function's last call as [batch][class] floats, for any order of the two axes.
+// The scores of a function's last call as [batch][class] floats, for any order of the two axes; and those at `data`.
 void fbl_trainer_scores(const FblExec *exec, const FblPlanTensor *score, int64_t classes, float *out);
+void fbl_trainer_scores_at(const float *data, const FblPlanTensor *score, int64_t classes, float *out);
 // The output that evaluation ranks, checked to be f32[batch, class]; E0715 otherwise.
 FblStatus fbl_trainer_find_scores(FblContext *ctx, const FblExec *exec, const char *function, const FblModule *module, int64_t classes,
                                   const FblPlanTensor **out_score);

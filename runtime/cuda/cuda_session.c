@@ -4,32 +4,17 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "runtime/cuda/cuda_held.h"
 #include "runtime/cuda/session_source.h"
 
 extern const unsigned char fbl_session_source_bytes[]; // made by cmake/cuda.cmake from the files themselves
 
 const char *fbl_session_source(void) { return (const char *)fbl_session_source_bytes; }
 
-// The same structures as in session_kernels.cuh.
-typedef struct State {
-    uint64_t seed, epoch, step;
-    int64_t epoch_step, batch;
-    int32_t bad, unused;
-} State;
-
-typedef struct Shape {
-    int32_t images, height, width, source_height, source_width;
-    int32_t ops, kind[FBL_AUGMENT_MAX], size[FBL_AUGMENT_MAX], pad[FBL_AUGMENT_MAX];
-    int32_t classes, score_image, score_class;
-    int32_t step_is_float, t_is_float;
-} Shape;
-_Static_assert(FBL_AUGMENT_MAX == 8, "as in session_kernels.cuh");
-
 enum { BEGIN, IMAGES, CHECK, ROWS, END, KERNELS };
 static const char *const symbols[KERNELS] = {"fbl_session_begin", "fbl_session_images", "fbl_session_check", "fbl_session_rows", "fbl_session_end"};
 
 #define MAX_ARGUMENTS 9
-#define IMAGE_THREADS 256
 #define CHECK_THREADS 256
 #define EVENTS 64 // steps that may be under way
 
@@ -51,29 +36,13 @@ typedef struct Part {
 struct FblCudaSession {
     FblCudaSessionOptions options;
     FblCuHandle module;
-    FblDevicePtr state, pixels, labels, order, table, right, records;
+    FblDevicePtr state, right, records;
+    FblCudaHeld held;
     FblCudaRecord *host; // pinned: records as they come back
-    int32_t *order_host;
     Part parts[2];
     FblCuHandle events[EVENTS]; // of step s: [s % EVENTS], when its record is on the host
     int64_t next;               // step of the epoch to be asked for
 };
-
-bool fbl_cuda_session_can_hold(const FblCudaDevice *device, const FblDataset *data, const FblTransform *transform) {
-    int crops = 0;
-    for (int i = 0; i < transform->count; i++) {
-        FblAugmentKind kind = transform->ops[i].kind;
-        if (kind != FBL_AUGMENT_RANDOM_CROP && kind != FBL_AUGMENT_RANDOM_FLIP && kind != FBL_AUGMENT_CENTER_CROP) {
-            return false;
-        }
-        crops += kind != FBL_AUGMENT_RANDOM_FLIP;
-    }
-    size_t free_bytes = 0, total = 0;
-    if (!data->pixels || crops > 1 || transform->cutmix_alpha > 0 || data->count > INT32_MAX || device->api.memory_info(&free_bytes, &total) != FBL_CU_SUCCESS) {
-        return false;
-    }
-    return (double)data->count * 3 * data->height * data->width < 0.25 * (double)free_bytes;
-}
 
 static FblStatus allocate(FblContext *ctx, FblCudaSession *session, int64_t bytes, const char *what, FblDevicePtr *out) {
     return fbl_cuda_ops.allocate(ctx, &session->options.device->base, bytes, what, out);
@@ -83,22 +52,11 @@ static FblStatus upload(FblContext *ctx, FblCudaSession *session, FblDevicePtr t
     return fbl_cuda_ops.upload(ctx, &session->options.device->base, to, from, bytes);
 }
 
-static const FblPlanTensor *find(const FblPlanTensor *tensors, size_t count, const char *name) {
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(tensors[i].name, name) == 0) {
-            return &tensors[i];
-        }
-    }
-    return NULL;
-}
-
-static FblDevicePtr address(const FblCudaSessionPart *part, const FblPlanTensor *tensor) {
-    return tensor ? fbl_cuda_exec_region(part->exec, tensor->region) + (FblDevicePtr)tensor->offset : 0;
-}
+static FblDevicePtr address(const FblCudaSessionPart *part, const FblPlanTensor *tensor) { return fbl_cuda_address(part->exec, tensor); }
 
 static FblDevicePtr input(const FblCudaSessionPart *part, int function, const char *name, const FblPlanTensor **out_tensor) {
     const FblPlanFunction *f = function < 0 ? NULL : &part->plan->functions[function];
-    const FblPlanTensor *tensor = f ? find(f->inputs, f->input_count, name) : NULL;
+    const FblPlanTensor *tensor = f ? fbl_cuda_tensor(f->inputs, f->input_count, name) : NULL;
     if (out_tensor) {
         *out_tensor = tensor;
     }
@@ -132,50 +90,25 @@ static FblStatus prepare_part(FblContext *ctx, FblCudaSession *session, int numb
     FblDevicePtr image = input(from, from->train, "image", NULL), label = input(from, from->train, "label", NULL), label2 = input(from, from->train, "label2", NULL);
     FblDevicePtr step = input(from, from->train, "step", &step_input), t = input(whole, o->optimizer, "t", &t_input);
     int batch_axis = strcmp(from->score->type.axes[0].name, "batch") == 0 ? 0 : 1;
-    Shape shape = {.images = (int32_t)from->score->type.axes[batch_axis].extent, .height = o->height, .width = o->width, .classes = (int32_t)o->classes,
+    FblCudaShape shape = {.images = (int32_t)from->score->type.axes[batch_axis].extent, .height = o->height, .width = o->width, .classes = (int32_t)o->classes,
                    .step_is_float = step_input && step_input->type.dtype == FBL_F32, .t_is_float = t_input && t_input->type.dtype == FBL_F32};
     shape.score_image = batch_axis == 0 ? shape.classes : 1;
     shape.score_class = batch_axis == 0 ? 1 : shape.images;
     if (o->data) {
-        shape.source_height = o->data->height;
-        shape.source_width = o->data->width;
-        shape.ops = o->transform->count;
-        for (int i = 0; i < shape.ops; i++) {
-            shape.kind[i] = (int32_t)o->transform->ops[i].kind;
-            shape.size[i] = o->transform->ops[i].size;
-            shape.pad[i] = o->transform->ops[i].pad;
-        }
+        fbl_cuda_shape_set(&shape, o->data, o->transform);
     }
     FBL_TRY(allocate(ctx, session, (int64_t)sizeof shape, "the session", &part->shape));
     FBL_TRY(upload(ctx, session, part->shape, &shape, (int64_t)sizeof shape));
-    FblDevicePtr loss = address(from, find(train->outputs, train->output_count, "loss")), scores = address(from, from->score);
+    FblDevicePtr loss = address(from, fbl_cuda_tensor(train->outputs, train->output_count, "loss")), scores = address(from, from->score);
     FblDevicePtr optimizer = o->optimizer >= 0 ? fbl_cuda_exec_scalars(whole->exec) : 0;
     uint32_t images = (uint32_t)shape.images, check_blocks = 4 * (uint32_t)o->device->multiprocessors;
     set_call(part, functions[BEGIN], BEGIN, 1, 32, (FblDevicePtr[]){session->state, part->shape, fbl_cuda_exec_scalars(from->exec), optimizer, step, t}, 6);
-    set_call(part, functions[IMAGES], IMAGES, images, IMAGE_THREADS,
-             (FblDevicePtr[]){session->state, part->shape, session->pixels, session->labels, session->order, session->table, image, label, label2}, 9);
+    set_call(part, functions[IMAGES], IMAGES, images, FBL_CUDA_IMAGE_THREADS,
+             (FblDevicePtr[]){session->state, part->shape, session->held.pixels, session->held.labels, session->held.order, session->held.table, image, label, label2}, 9);
     set_call(part, functions[CHECK], CHECK, check_blocks, CHECK_THREADS, (FblDevicePtr[]){session->state, o->gradients, (FblDevicePtr)(o->gradient_bytes / 4)}, 3);
     set_call(part, functions[ROWS], ROWS, images, 32, (FblDevicePtr[]){part->shape, scores, label, session->right}, 4);
     set_call(part, functions[END], END, 1, 32, (FblDevicePtr[]){session->state, part->shape, loss, session->right, session->records}, 5);
     return FBL_OK;
-}
-
-static FblStatus hold_data(FblContext *ctx, FblCudaSession *session) {
-    const FblDataset *data = session->options.data;
-    FblNormTable table;
-    fbl_norm_table_make(session->options.transform, &table);
-    int64_t pixels = data->count * 3 * data->height * data->width;
-    FBL_TRY(allocate(ctx, session, pixels, "the data set", &session->pixels));
-    FBL_TRY(allocate(ctx, session, data->count * 4, "the labels", &session->labels));
-    FBL_TRY(allocate(ctx, session, (int64_t)sizeof table, "the table of levels", &session->table));
-    FBL_TRY(allocate(ctx, session, session->options.length * 4, "the order of an epoch", &session->order));
-    FBL_TRY(upload(ctx, session, session->pixels, data->pixels, pixels));
-    FBL_TRY(upload(ctx, session, session->labels, data->labels, data->count * 4));
-    session->order_host = malloc((size_t)session->options.length * 4 + 4);
-    if (!session->order_host) {
-        fbl_out_of_memory();
-    }
-    return upload(ctx, session, session->table, &table, (int64_t)sizeof table);
 }
 
 static FblStatus prepare(FblContext *ctx, FblCudaSession *session) {
@@ -188,11 +121,11 @@ static FblStatus prepare(FblContext *ctx, FblCudaSession *session) {
     for (int i = 0; i < EVENTS; i++) {
         FBL_TRY(fbl_cuda_check(ctx, o->device, api->event_create(&session->events[i], FBL_CU_EVENT_DISABLE_TIMING), "making an event"));
     }
-    FBL_TRY(allocate(ctx, session, (int64_t)sizeof(State), "the session", &session->state));
+    FBL_TRY(allocate(ctx, session, (int64_t)sizeof(FblCudaState), "the session", &session->state));
     FBL_TRY(allocate(ctx, session, (o->batch + 32) * 4, "the session", &session->right));
     FBL_TRY(allocate(ctx, session, o->steps * (int64_t)sizeof *session->host, "the session", &session->records));
     if (o->data) {
-        FBL_TRY(hold_data(ctx, session));
+        FBL_TRY(fbl_cuda_hold(ctx, o->device, o->data, o->transform, o->length, &session->held));
     }
     FBL_TRY(prepare_part(ctx, session, 0));
     return prepare_part(ctx, session, 1);
@@ -232,7 +165,7 @@ void fbl_cuda_session_destroy(FblCudaSession *session) {
             api->event_destroy(session->events[i]);
         }
     }
-    FblDevicePtr memory[] = {session->state, session->pixels, session->labels, session->order, session->table, session->right, session->records};
+    FblDevicePtr memory[] = {session->state, session->right, session->records};
     for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) {
         fbl_cuda_ops.release(device, memory[i]);
     }
@@ -242,18 +175,15 @@ void fbl_cuda_session_destroy(FblCudaSession *session) {
     if (session->module) {
         api->module_unload(session->module);
     }
-    free(session->order_host);
+    fbl_cuda_held_release(session->options.device, &session->held);
     free(session);
 }
 
 FblStatus fbl_cuda_session_begin(FblContext *ctx, FblCudaSession *session, uint64_t seed, int64_t epoch, int64_t first, int64_t global_step, const int64_t *order) {
-    State state = {.seed = seed, .epoch = (uint64_t)epoch, .step = (uint64_t)global_step, .epoch_step = first, .batch = session->options.batch};
+    FblCudaState state = {.seed = seed, .epoch = (uint64_t)epoch, .step = (uint64_t)global_step, .epoch_step = first, .batch = session->options.batch};
     session->next = first;
     if (session->options.data) {
-        for (int64_t i = 0; i < session->options.length; i++) {
-            session->order_host[i] = (int32_t)order[i];
-        }
-        FBL_TRY(upload(ctx, session, session->order, session->order_host, session->options.length * 4));
+        FBL_TRY(fbl_cuda_held_order(ctx, session->options.device, &session->held, order));
     }
     return upload(ctx, session, session->state, &state, (int64_t)sizeof state);
 }

@@ -35,10 +35,6 @@ typedef struct FblCudaSessionOptions {
     int64_t classes;
 } FblCudaSessionOptions;
 
-// Whether images of `data` can be held and augmented there: in memory, not much against the GPU's, crops and flips only
-// with at most one crop (the CPU's path for windows).
-bool fbl_cuda_session_can_hold(const FblCudaDevice *device, const FblDataset *data, const FblTransform *transform);
-
 FblStatus fbl_cuda_session_create(FblContext *ctx, const FblCudaSessionOptions *options, FblCudaSession **out_session);
 void fbl_cuda_session_destroy(FblCudaSession *session);
 

@@ -1,14 +1,14 @@
 // The kernels around a train step on the GPU: scalars of the step, images from the resident data set, the step's numbers.
 // Compiled after codegen/cuda's preamble and runtime/data/window.inc. Every parameter is eight bytes.
 
-// Where the run stands; runtime/cuda/cuda_session.c has the same structure.
+// Where the run stands; runtime/cuda/cuda_held.h has the same structure.
 struct FblSessionState {
     unsigned long long seed, epoch, step;
     long long epoch_step, batch; // steps done in the epoch; images in a full batch
     int bad, unused;             // a gradient of this step is not finite
 };
 
-// What is fixed for a program; the same structure as in cuda_session.c.
+// What is fixed for a program; the same structure as in cuda_held.h.
 struct FblSessionShape {
     int images, height, width;             // of the batch that the program takes
     int source_height, source_width;       // of the data set
@@ -83,6 +83,13 @@ extern "C" __global__ void fbl_session_images(const FblSessionState *state, cons
         if (out_label2) {
             out_label2[image] = labels[index];
         }
+    }
+}
+
+// One thread: on to the next batch of an evaluation.
+extern "C" __global__ void fbl_session_next(FblSessionState *state) {
+    if (threadIdx.x == 0) {
+        state->epoch_step += 1;
     }
 }
 

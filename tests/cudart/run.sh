@@ -48,6 +48,17 @@ check single
 "$fblc" run "$soft" --quiet --target cuda --set mixup=1 --epochs 1 --check-finite --out "$out/streamed_single"
 same "$out/streamed/last.safetensors" "$out/streamed_single/last.safetensors"
 
+# Sets that the GPU does not hold come from the loader, batch by batch beside the one before, in training and evaluation. A resize to the size that images have
+# changes no pixel, but is not done on the GPU: the same bits.
+"$fblc" run "$soft" --quiet --target cuda --set 'augment=[center_crop(32)]' --epochs 1 --out "$out/held"
+"$fblc" run "$soft" --quiet --target cuda --set 'augment=[resize(32), center_crop(32)]' --epochs 1 --out "$out/loaded"
+for name in held loaded; do # checkpoints name their recipe
+    "$fblc" export "$out/$name" --last --quiet --safetensors "$out/$name.weights" > "$out/stdout"
+done
+same "$out/held.weights" "$out/loaded.weights"
+same "$out/held/log_test.csv" "$out/loaded/log_test.csv"
+same "$out/held/test_classes.json" "$out/loaded/test_classes.json"
+
 # Compiled where there is no GPU, run where there is no compiler.
 FBL_CUDA_DRIVER=/nowhere/libcuda.so "$fblc" compile "$soft" --target cuda:sm_90 -o "$out/soft.fblx" > "$out/stdout"
 FBL_NVRTC=/nowhere/libnvrtc.so FBL_CACHE=off "$fblc" run "$out/soft.fblx" --quiet --out "$out/file"

@@ -1,0 +1,170 @@
+#include "runtime/cuda/cuda_eval.h"
+
+#include <stdlib.h>
+
+#define MAX_ARGUMENTS 9
+
+// A kernel with its arguments; parameters[i] points at values[i].
+typedef struct Call {
+    FblCuHandle function;
+    uint32_t blocks, threads;
+    FblDevicePtr values[MAX_ARGUMENTS];
+    void *parameters[MAX_ARGUMENTS];
+} Call;
+
+struct FblCudaEval {
+    FblCudaEvalOptions options;
+    FblCuHandle module;
+    FblCudaHeld held;
+    FblDevicePtr state, shape;
+    Call images, next;
+    uint8_t *results; // pinned: FBL_CUDA_EVAL_AHEAD times `bytes`
+    int64_t bytes, offsets[FBL_CUDA_EVAL_OUTPUTS];
+    FblCuHandle events[FBL_CUDA_EVAL_AHEAD]; // of batch b: [b % FBL_CUDA_EVAL_AHEAD], when its outputs are on the host
+    int64_t asked, read;
+};
+
+static int64_t bytes_of(const FblPlanTensor *tensor) { return tensor ? fbl_type_elements(&tensor->type) * (int64_t)sizeof(float) : 0; }
+
+static void set_call(Call *call, FblCuHandle function, uint32_t blocks, uint32_t threads, const FblDevicePtr *values, int count) {
+    *call = (Call){.function = function, .blocks = blocks, .threads = threads};
+    for (int i = 0; i < count; i++) {
+        call->values[i] = values[i];
+        call->parameters[i] = &call->values[i];
+    }
+}
+
+// Image numbers in order, the last batch filled up with its first image.
+static FblStatus set_order(FblContext *ctx, FblCudaEval *eval) {
+    const FblCudaEvalOptions *o = &eval->options;
+    int64_t *order = malloc((size_t)eval->held.length * sizeof *order + 8);
+    if (!order) {
+        fbl_out_of_memory();
+    }
+    for (int64_t i = 0; i < eval->held.length; i++) {
+        order[i] = i < o->data->count ? i : i / o->batch * o->batch;
+    }
+    FblStatus status = fbl_cuda_held_order(ctx, o->device, &eval->held, order);
+    free(order);
+    return status;
+}
+
+static FblStatus hold(FblContext *ctx, FblCudaEval *eval) {
+    const FblCudaEvalOptions *o = &eval->options;
+    const FblCudaApi *api = &o->device->api;
+    const FblPlanFunction *function = &o->plan->functions[o->function];
+    FblDevicePtr image = fbl_cuda_address(o->exec, fbl_cuda_tensor(function->inputs, function->input_count, "image"));
+    FblCudaShape shape = {.images = (int32_t)o->batch, .height = o->height, .width = o->width};
+    FblCuHandle images, next;
+    fbl_cuda_shape_set(&shape, o->data, o->transform);
+    FBL_TRY(fbl_cuda_hold(ctx, o->device, o->data, o->transform, (o->data->count + o->batch - 1) / o->batch * o->batch, &eval->held));
+    FBL_TRY(set_order(ctx, eval));
+    FBL_TRY(fbl_cuda_ops.allocate(ctx, &o->device->base, (int64_t)sizeof(FblCudaState), "the evaluation", &eval->state));
+    FBL_TRY(fbl_cuda_ops.allocate(ctx, &o->device->base, (int64_t)sizeof shape, "the evaluation", &eval->shape));
+    FBL_TRY(fbl_cuda_ops.upload(ctx, &o->device->base, eval->shape, &shape, (int64_t)sizeof shape));
+    FBL_TRY(fbl_cuda_check(ctx, o->device, api->module_load(&eval->module, o->kernels->object), "loading the evaluation's kernels"));
+    FBL_TRY(fbl_cuda_check(ctx, o->device, api->module_function(&images, eval->module, "fbl_session_images"), "finding a kernel"));
+    FBL_TRY(fbl_cuda_check(ctx, o->device, api->module_function(&next, eval->module, "fbl_session_next"), "finding a kernel"));
+    set_call(&eval->images, images, (uint32_t)o->batch, FBL_CUDA_IMAGE_THREADS,
+             (FblDevicePtr[]){eval->state, eval->shape, eval->held.pixels, eval->held.labels, eval->held.order, eval->held.table, image, 0, 0}, 9);
+    set_call(&eval->next, next, 1, 32, &eval->state, 1);
+    return FBL_OK;
+}
+
+static FblStatus prepare(FblContext *ctx, FblCudaEval *eval) {
+    const FblCudaEvalOptions *o = &eval->options;
+    const FblCudaApi *api = &o->device->api;
+    void *host = NULL;
+    for (int i = 0; i < FBL_CUDA_EVAL_OUTPUTS; i++) {
+        eval->offsets[i] = eval->bytes;
+        eval->bytes += (bytes_of(o->outputs[i]) + 63) / 64 * 64;
+    }
+    FBL_TRY(fbl_cuda_check(ctx, o->device, api->host_alloc(&host, (size_t)eval->bytes * FBL_CUDA_EVAL_AHEAD + 64, 0), "allocating pinned memory"));
+    eval->results = host;
+    for (int e = 0; e < FBL_CUDA_EVAL_AHEAD; e++) {
+        FBL_TRY(fbl_cuda_check(ctx, o->device, api->event_create(&eval->events[e], FBL_CU_EVENT_DISABLE_TIMING), "making an event"));
+    }
+    return o->data ? hold(ctx, eval) : FBL_OK;
+}
+
+FblStatus fbl_cuda_eval_create(FblContext *ctx, const FblCudaEvalOptions *options, FblCudaEval **out_eval) {
+    FblCudaEval *eval = calloc(1, sizeof *eval);
+    *out_eval = NULL;
+    if (!eval) {
+        fbl_out_of_memory();
+    }
+    eval->options = *options;
+    FblStatus status = prepare(ctx, eval);
+    eval->options.transform = NULL; // it may be gone from here on
+    if (status != FBL_OK) {
+        fbl_cuda_eval_destroy(eval);
+        return status;
+    }
+    *out_eval = eval;
+    return FBL_OK;
+}
+
+void fbl_cuda_eval_destroy(FblCudaEval *eval) {
+    if (!eval) {
+        return;
+    }
+    FblCudaDevice *device = eval->options.device;
+    device->api.stream_wait(device->stream);
+    for (int e = 0; e < FBL_CUDA_EVAL_AHEAD; e++) {
+        if (eval->events[e]) {
+            device->api.event_destroy(eval->events[e]);
+        }
+    }
+    if (eval->results) {
+        device->api.host_free(eval->results);
+    }
+    if (eval->module) {
+        device->api.module_unload(eval->module);
+    }
+    fbl_cuda_held_release(device, &eval->held);
+    fbl_cuda_ops.release(&device->base, eval->state);
+    fbl_cuda_ops.release(&device->base, eval->shape);
+    free(eval);
+}
+
+FblStatus fbl_cuda_eval_begin(FblContext *ctx, FblCudaEval *eval) {
+    FblCudaState state = {.batch = eval->options.batch};
+    eval->asked = eval->read = 0;
+    return eval->state ? fbl_cuda_ops.upload(ctx, &eval->options.device->base, eval->state, &state, (int64_t)sizeof state) : FBL_OK;
+}
+
+static FblCuResult launch(FblCudaEval *eval, const Call *call) {
+    return eval->options.device->api.launch(call->function, call->blocks, 1, 1, call->threads, 1, 1, 0, eval->options.device->stream, (void **)call->parameters, NULL);
+}
+
+FblStatus fbl_cuda_eval_ask(FblContext *ctx, FblCudaEval *eval, uint64_t seed) {
+    const FblCudaEvalOptions *o = &eval->options;
+    const FblCudaApi *api = &o->device->api;
+    FblCuResult result = FBL_CU_SUCCESS;
+    if (o->data) {
+        result = launch(eval, &eval->images);
+        result = result ? result : launch(eval, &eval->next);
+    }
+    if (result == FBL_CU_SUCCESS) {
+        fbl_cuda_exec_call(o->exec, o->function, seed, 0, NULL);
+    }
+    uint8_t *to = eval->results + eval->asked % FBL_CUDA_EVAL_AHEAD * eval->bytes;
+    for (int i = 0; i < FBL_CUDA_EVAL_OUTPUTS && result == FBL_CU_SUCCESS; i++) {
+        if (o->outputs[i]) {
+            result = api->copy_down(to + eval->offsets[i], fbl_cuda_address(o->exec, o->outputs[i]), (size_t)bytes_of(o->outputs[i]), o->device->stream);
+        }
+    }
+    result = result ? result : api->event_record(eval->events[eval->asked % FBL_CUDA_EVAL_AHEAD], o->device->stream);
+    eval->asked++;
+    return fbl_cuda_exec_blame(ctx, o->exec, o->function, result);
+}
+
+FblStatus fbl_cuda_eval_read(FblContext *ctx, FblCudaEval *eval, const float *out_data[FBL_CUDA_EVAL_OUTPUTS]) {
+    const FblCudaEvalOptions *o = &eval->options;
+    int64_t slot = eval->read++ % FBL_CUDA_EVAL_AHEAD;
+    FBL_TRY(fbl_cuda_exec_blame(ctx, o->exec, o->function, o->device->api.event_wait(eval->events[slot])));
+    for (int i = 0; i < FBL_CUDA_EVAL_OUTPUTS; i++) {
+        out_data[i] = o->outputs[i] ? (const float *)(const void *)(eval->results + slot * eval->bytes + eval->offsets[i]) : NULL;
+    }
+    return FBL_OK;
+}

@@ -241,6 +241,9 @@ void run_matmul(const FblCpuTarget *target, const Matmul *matmul) {
             bool swap = order & (1 << i);
             int32_t at[3] = {index[0], index[swap ? 2 : 1], index[swap ? 1 : 2]};
             body.value = build_load(&b, i ? y_at : x_at, at);
+            if (i == 0 && matmul->inverse) {
+                body.value = build_op(&b, FBL_OP_DIV, FBL_F32, build_real(&b, 1), body.value, -1);
+            }
         } else {
             int32_t value = b.kernel.instr_count++;
             b.instrs[value] = (FblKInstr){.kind = FBL_K_ACC, .dtype = FBL_F32, .guard = -1, .otherwise = -1};
@@ -270,7 +273,8 @@ void run_matmul(const FblCpuTarget *target, const Matmul *matmul) {
             for (int64_t j = 0; j < n; j++) {
                 double sum = fused ? bias.data[j] : 0, size = 1;
                 for (int64_t p = 0; p < k; p++) {
-                    double v = factor(order & 1 ? x.data[(g * k + p) * m + i] : x.data[(g * m + i) * k + p], matmul->bf16);
+                    float element = order & 1 ? x.data[(g * k + p) * m + i] : x.data[(g * m + i) * k + p];
+                    double v = factor(matmul->inverse ? 1 / element : element, matmul->bf16);
                     double w = factor(order & 2 ? y.data[(g * n + j) * k + p] : y.data[(g * k + p) * n + j], matmul->bf16);
                     sum += v * w;
                     size += fabs(v * w);

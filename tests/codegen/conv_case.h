@@ -18,6 +18,7 @@ typedef struct Matmul {
     int64_t batch, m, n, k;
     int order;
     bool fused, bf16;
+    bool inverse; // of the elements of the first: a body that makes infinities of zeros
 } Matmul;
 
 // A logical [n, c, h, w] tensor with its copy in a kernel's memory, followed by 16 sentinels.

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Memory whose contents are undefined: a NaN, as f32 and as bf16.
+#define FILL 0xFF
+
 void build_init(Build *b, FblKernelKind kind, const char *name) {
     memset(b, 0, sizeof *b);
     b->kernel.kind = kind;
@@ -229,7 +232,7 @@ static void *allocate(int64_t bytes) {
     if (!memory) {
         exit(1);
     }
-    memset(memory, 0xA5, (size_t)bytes); // contents are undefined: make them hurt
+    memset(memory, FILL, (size_t)bytes); // make reading it hurt
     return memory;
 }
 
@@ -250,7 +253,7 @@ void loaded_run(Loaded *loaded, void *const *buffers, int parts) {
         }
     }
     for (int i = 0; i < 64; i++) {
-        if (((uint8_t *)workspace)[loaded->code.workspace_bytes + i] != 0xA5 || ((uint8_t *)scratch)[loaded->code.scratch_bytes + i] != 0xA5) {
+        if (((uint8_t *)workspace)[loaded->code.workspace_bytes + i] != FILL || ((uint8_t *)scratch)[loaded->code.scratch_bytes + i] != FILL) {
             fprintf(stderr, "%s: wrote past its scratch memory\n", loaded->kernel->name);
             exit(1);
         }

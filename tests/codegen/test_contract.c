@@ -71,7 +71,7 @@ static void test_matrices(void **state) {
         FblCpuTarget *target = open_target(ctx, bytes);
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
             for (int order = 0; order < 4; order++) {
-                run_matmul(target, &(Matmul){shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], order, order & 1, false});
+                run_matmul(target, &(Matmul){shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], order, order & 1, false, false});
             }
         }
         fbl_cpu_target_destroy(target);

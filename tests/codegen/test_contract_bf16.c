@@ -56,7 +56,7 @@ static void run_shapes(const FblCpuTarget *target, int turn) {
     for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
         for (int order = 0; order < 4; order++) {
             if (order % 2 == (int)i % 2) {
-                run_matmul(target, &(Matmul){matrices[i][0], matrices[i][1], matrices[i][2], matrices[i][3], order, (order + turn) / 2 % 2, true});
+                run_matmul(target, &(Matmul){matrices[i][0], matrices[i][1], matrices[i][2], matrices[i][3], order, (order + turn) / 2 % 2, true, (order + turn) / 2 % 2});
             }
         }
     }

@@ -11,7 +11,7 @@
 struct FblTrainDevice {
     const FblTrainOptions *options;
     FblCudaSession *session;
-    bool holds;
+    bool holds, mixes;
     uint64_t seed;
     int64_t batch, steps, length;
     int64_t *order;
@@ -24,7 +24,7 @@ static FblStatus open_session(FblContext *ctx, FblTrainDevice *device, FblCudaDe
     FblCudaSessionOptions session = {.device = cuda, .kernels = programs->session_code, .optimizer = fbl_exec_function(programs->main, "optimizer"),
                                      .gradients = programs->store->remote[FBL_REGION_GRADS], .gradient_bytes = programs->store->bytes[FBL_REGION_GRADS],
                                      .data = device->holds ? options->train : NULL, .transform = &options->transform, .batch = device->batch,
-                                     .steps = device->steps, .length = device->length, .classes = options->train->classes};
+                                     .steps = device->steps, .length = device->length, .classes = options->train->classes, .mixup_alpha = options->mixup_alpha};
     FBL_TRY(fbl_transform_check(ctx, &options->transform, options->train, &session.height, &session.width));
     FblExec *execs[2] = {programs->main, programs->tail};
     const FblModule *modules[2] = {programs->module, programs->tail_module};
@@ -52,7 +52,9 @@ FblStatus fbl_train_device_open(FblContext *ctx, const FblTrainOptions *options,
     device->batch = batch;
     device->steps = steps;
     device->length = fbl_sampler_length(&options->sampler, options->train);
-    device->holds = options->mixup_alpha <= 0 && fbl_cuda_can_hold(cuda, options->train, &options->transform);
+    const FblPlanTensor *mix = fbl_exec_input(programs->main, train, "mix"); // the kernel writes a float
+    device->mixes = options->mixup_alpha > 0 || options->transform.cutmix_alpha > 0;
+    device->holds = fbl_cuda_can_hold(cuda, options->train, &options->transform) && !(device->mixes && mix && mix->type.dtype != FBL_F32);
     device->order = calloc((size_t)device->length + 1, sizeof *device->order);
     if (!device->order) {
         fbl_out_of_memory();
@@ -85,7 +87,7 @@ FblStatus fbl_train_device_begin(FblContext *ctx, FblTrainDevice *device, int64_
     if (device->holds) {
         FBL_TRY(fbl_sampler_order(&options->sampler, options->train, device->seed, epoch, device->order));
         const FblExec *execs[2] = {options->programs.main, options->programs.tail};
-        for (int p = 0; p < 2 && execs[p]; p++) { // without mixup the first label has all the weight
+        for (int p = 0; p < 2 && execs[p] && !device->mixes; p++) { // without mixup the first label has all the weight
             fbl_exec_set_scalar(execs[p], fbl_exec_function(execs[p], "train"), "mix", 1);
         }
     }

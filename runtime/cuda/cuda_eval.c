@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#define MAX_ARGUMENTS 9
+#define MAX_ARGUMENTS 12
 
 // A kernel with its arguments; parameters[i] points at values[i].
 typedef struct Call {
@@ -66,7 +66,7 @@ static FblStatus hold(FblContext *ctx, FblCudaEval *eval) {
     FBL_TRY(fbl_cuda_check(ctx, o->device, api->module_function(&images, eval->module, "fbl_session_images"), "finding a kernel"));
     FBL_TRY(fbl_cuda_check(ctx, o->device, api->module_function(&next, eval->module, "fbl_session_next"), "finding a kernel"));
     set_call(&eval->images, images, (uint32_t)o->batch, FBL_CUDA_IMAGE_THREADS,
-             (FblDevicePtr[]){eval->state, eval->shape, eval->held.pixels, eval->held.labels, eval->held.order, eval->held.table, image, 0, 0}, 9);
+             (FblDevicePtr[]){eval->state, eval->shape, eval->held.pixels, eval->held.labels, eval->held.order, eval->held.table, image, 0, 0, 0, 0, 0}, 12);
     set_call(&eval->next, next, 1, 32, &eval->state, 1);
     return FBL_OK;
 }

@@ -15,7 +15,7 @@ bool fbl_cuda_can_hold(const FblCudaDevice *device, const FblDataset *data, cons
         crops += kind != FBL_AUGMENT_RANDOM_FLIP;
     }
     size_t free_bytes = 0, total = 0;
-    if (!data->pixels || crops > 1 || transform->cutmix_alpha > 0 || data->count > INT32_MAX || device->api.memory_info(&free_bytes, &total) != FBL_CU_SUCCESS) {
+    if (!data->pixels || crops > 1 || data->count > INT32_MAX || device->api.memory_info(&free_bytes, &total) != FBL_CU_SUCCESS) {
         return false;
     }
     return (double)data->count * 3 * data->height * data->width < 0.25 * (double)free_bytes;

@@ -23,6 +23,11 @@ typedef struct FblCudaShape {
     int32_t step_is_float, t_is_float;
 } FblCudaShape;
 
+typedef struct FblCudaMix {
+    float weight;
+    int32_t cut, top, left, height, width;
+} FblCudaMix;
+
 typedef struct FblCudaHeld {
     FblDevicePtr pixels, labels, order, table; // 0: nothing is held
     int32_t *order_host;
@@ -30,7 +35,7 @@ typedef struct FblCudaHeld {
 } FblCudaHeld;
 
 // Whether images of `data` can be held and augmented there: in memory, not much against the GPU's, crops and flips only
-// with at most one crop (the CPU's path for windows).
+// with at most one crop (the CPU's path for windows), mixed or not.
 bool fbl_cuda_can_hold(const FblCudaDevice *device, const FblDataset *data, const FblTransform *transform);
 
 // Copies the set to the GPU, with room for an order of `length` images. Release in any case.

@@ -6,6 +6,7 @@
 #include "base/diag.h"
 #include "runtime/cuda/cuda_held.h"
 #include "runtime/cuda/session_source.h"
+#include "runtime/data/mixup.h"
 
 extern const unsigned char fbl_session_source_bytes[]; // made by cmake/cuda.cmake from the files themselves
 
@@ -14,7 +15,7 @@ const char *fbl_session_source(void) { return (const char *)fbl_session_source_b
 enum { BEGIN, IMAGES, CHECK, ROWS, END, KERNELS };
 static const char *const symbols[KERNELS] = {"fbl_session_begin", "fbl_session_images", "fbl_session_check", "fbl_session_rows", "fbl_session_end"};
 
-#define MAX_ARGUMENTS 9
+#define MAX_ARGUMENTS 12
 #define CHECK_THREADS 256
 #define EVENTS 64 // steps that may be under way
 
@@ -36,7 +37,9 @@ typedef struct Part {
 struct FblCudaSession {
     FblCudaSessionOptions options;
     FblCuHandle module;
-    FblDevicePtr state, right, records;
+    FblDevicePtr state, right, records, mixes, partners; // mixes 0: images are not mixed
+    FblCudaMix *mixes_host;
+    int32_t *partners_host;
     FblCudaHeld held;
     FblCudaRecord *host; // pinned: records as they come back
     Part parts[2];
@@ -88,6 +91,7 @@ static FblStatus prepare_part(FblContext *ctx, FblCudaSession *session, int numb
     const FblPlanFunction *train = &from->plan->functions[from->train];
     const FblPlanTensor *step_input, *t_input;
     FblDevicePtr image = input(from, from->train, "image", NULL), label = input(from, from->train, "label", NULL), label2 = input(from, from->train, "label2", NULL);
+    FblDevicePtr mix = input(from, from->train, "mix", NULL);
     FblDevicePtr step = input(from, from->train, "step", &step_input), t = input(whole, o->optimizer, "t", &t_input);
     int batch_axis = strcmp(from->score->type.axes[0].name, "batch") == 0 ? 0 : 1;
     FblCudaShape shape = {.images = (int32_t)from->score->type.axes[batch_axis].extent, .height = o->height, .width = o->width, .classes = (int32_t)o->classes,
@@ -104,11 +108,49 @@ static FblStatus prepare_part(FblContext *ctx, FblCudaSession *session, int numb
     uint32_t images = (uint32_t)shape.images, check_blocks = 4 * (uint32_t)o->device->multiprocessors;
     set_call(part, functions[BEGIN], BEGIN, 1, 32, (FblDevicePtr[]){session->state, part->shape, fbl_cuda_exec_scalars(from->exec), optimizer, step, t}, 6);
     set_call(part, functions[IMAGES], IMAGES, images, FBL_CUDA_IMAGE_THREADS,
-             (FblDevicePtr[]){session->state, part->shape, session->held.pixels, session->held.labels, session->held.order, session->held.table, image, label, label2}, 9);
+             (FblDevicePtr[]){session->state, part->shape, session->held.pixels, session->held.labels, session->held.order, session->held.table, image, label, label2, session->mixes, session->partners, mix}, 12);
     set_call(part, functions[CHECK], CHECK, check_blocks, CHECK_THREADS, (FblDevicePtr[]){session->state, o->gradients, (FblDevicePtr)(o->gradient_bytes / 4)}, 3);
     set_call(part, functions[ROWS], ROWS, images, 32, (FblDevicePtr[]){part->shape, scores, label, session->right}, 4);
     set_call(part, functions[END], END, 1, 32, (FblDevicePtr[]){session->state, part->shape, loss, session->right, session->records}, 5);
     return FBL_OK;
+}
+
+static bool mixes(const FblCudaSessionOptions *o) { return o->data && (o->mixup_alpha > 0 || o->transform->cutmix_alpha > 0); }
+
+static FblStatus allocate_mixes(FblContext *ctx, FblCudaSession *session) {
+    const FblCudaSessionOptions *o = &session->options;
+    if (!mixes(o)) {
+        return FBL_OK;
+    }
+    session->mixes_host = calloc((size_t)o->steps + 1, sizeof *session->mixes_host);
+    session->partners_host = calloc((size_t)o->length + 1, sizeof *session->partners_host);
+    if (!session->mixes_host || !session->partners_host) {
+        fbl_out_of_memory();
+    }
+    FBL_TRY(allocate(ctx, session, o->steps * (int64_t)sizeof *session->mixes_host, "how batches are mixed", &session->mixes));
+    return allocate(ctx, session, o->length * 4, "how batches are mixed", &session->partners);
+}
+
+// What the loader would draw for every batch of the epoch (runtime/data/loader.c).
+static FblStatus draw_mixes(FblContext *ctx, FblCudaSession *session, uint64_t seed, int64_t epoch) {
+    const FblCudaSessionOptions *o = &session->options;
+    for (int64_t step = 0; step < o->steps; step++) {
+        FblCudaMix *mix = &session->mixes_host[step];
+        int32_t *partners = session->partners_host + step * o->batch;
+        int64_t left = o->length - step * o->batch, size = left < o->batch ? left : o->batch;
+        FblRectangle r = {0};
+        float weight = -1;
+        if (o->transform->cutmix_alpha > 0) {
+            weight = fbl_cutmix_draw(seed, epoch, step, o->batch, o->transform->cutmix_alpha, o->mixup_alpha > 0, size, o->height, o->width, partners, &r);
+        }
+        bool cut = weight >= 0;
+        if (!cut) {
+            weight = fbl_mixup_draw(seed, epoch, step, o->batch, o->mixup_alpha, size, partners);
+        }
+        *mix = (FblCudaMix){weight, cut, r.top, r.left, r.height, r.width};
+    }
+    FBL_TRY(upload(ctx, session, session->mixes, session->mixes_host, o->steps * (int64_t)sizeof *session->mixes_host));
+    return upload(ctx, session, session->partners, session->partners_host, o->length * 4);
 }
 
 static FblStatus prepare(FblContext *ctx, FblCudaSession *session) {
@@ -126,6 +168,7 @@ static FblStatus prepare(FblContext *ctx, FblCudaSession *session) {
     FBL_TRY(allocate(ctx, session, o->steps * (int64_t)sizeof *session->host, "the session", &session->records));
     if (o->data) {
         FBL_TRY(fbl_cuda_hold(ctx, o->device, o->data, o->transform, o->length, &session->held));
+        FBL_TRY(allocate_mixes(ctx, session));
     }
     FBL_TRY(prepare_part(ctx, session, 0));
     return prepare_part(ctx, session, 1);
@@ -165,7 +208,7 @@ void fbl_cuda_session_destroy(FblCudaSession *session) {
             api->event_destroy(session->events[i]);
         }
     }
-    FblDevicePtr memory[] = {session->state, session->right, session->records};
+    FblDevicePtr memory[] = {session->state, session->right, session->records, session->mixes, session->partners};
     for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) {
         fbl_cuda_ops.release(device, memory[i]);
     }
@@ -176,6 +219,8 @@ void fbl_cuda_session_destroy(FblCudaSession *session) {
         api->module_unload(session->module);
     }
     fbl_cuda_held_release(session->options.device, &session->held);
+    free(session->mixes_host);
+    free(session->partners_host);
     free(session);
 }
 
@@ -184,6 +229,7 @@ FblStatus fbl_cuda_session_begin(FblContext *ctx, FblCudaSession *session, uint6
     session->next = first;
     if (session->options.data) {
         FBL_TRY(fbl_cuda_held_order(ctx, session->options.device, &session->held, order));
+        FBL_TRY(mixes(&session->options) ? draw_mixes(ctx, session, seed, epoch) : FBL_OK);
     }
     return upload(ctx, session, session->state, &state, (int64_t)sizeof state);
 }

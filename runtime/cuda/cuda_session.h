@@ -33,6 +33,7 @@ typedef struct FblCudaSessionOptions {
     int32_t height, width;             // that the transform yields
     int64_t batch, steps, length;      // images in a full batch, steps and images of an epoch
     int64_t classes;
+    double mixup_alpha;                // held sets are mixed on the GPU: mixup with this alpha and cutmix with the transform's, 0: none
 } FblCudaSessionOptions;
 
 FblStatus fbl_cuda_session_create(FblContext *ctx, const FblCudaSessionOptions *options, FblCudaSession **out_session);

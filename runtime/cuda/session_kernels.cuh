@@ -49,12 +49,14 @@ extern "C" __global__ void fbl_session_begin(FblSessionState *state, const FblSe
     }
 }
 
-// One block an image: the window of the image at its place of the epoch's order, through the table of normalised levels.
-extern "C" __global__ void fbl_session_images(const FblSessionState *state, const FblSessionShape *shape, const unsigned char *pixels, const int *labels, const int *order,
-                                              const float *table, float *out_image, int *out_label, int *out_label2) {
-    int image = blockIdx.x;
-    long long position = state->epoch_step * state->batch + image;
-    int index = order[position];
+// How a batch is mixed (runtime/data/mixup.h); the same structure as in cuda_held.h.
+struct FblSessionMix {
+    float weight; // of the own image
+    int cut, top, left, height, width; // cut: the rectangle comes from the partner, and nothing is blended
+};
+
+// The window of the image at a place of the epoch's order, as the loader draws it.
+FBL_DEVICE FblWindow fbl_session_window(const FblSessionState *state, const FblSessionShape *shape, long long position) {
     FblRandom random;
     random.scalars.seed = state->seed;
     random.scalars.step = state->epoch;
@@ -63,25 +65,60 @@ extern "C" __global__ void fbl_session_images(const FblSessionState *state, cons
     for (int i = 0; i < shape->ops; i++) {
         fbl_window_move(shape->kind[i], shape->size[i], shape->pad[i], &random, &w);
     }
+    return w;
+}
+
+// A normalised element of an image seen through a window.
+FBL_DEVICE float fbl_session_element(const FblSessionShape *shape, const FblWindow &w, const unsigned char *source, const float *table, int channel, int y, int x) {
+    int sy = w.top + y, sx = w.left + (w.flip ? w.width - 1 - x : x);
+    int level = 0;
+    if (sy >= 0 && sy < shape->source_height && sx >= 0 && sx < shape->source_width) {
+        level = source[(channel * shape->source_height + sy) * shape->source_width + sx];
+    }
+    return table[channel * 256 + level];
+}
+
+// One block an image: the window of the image at its place of the epoch's order, through the table of normalised levels. With
+// `mixes` (one a batch of the epoch) blended with, or in a rectangle replaced by, its partner in the batch: partners[] are numbers
+// in the batch, in the epoch's order. Products and sums of the blend are rounded one by one, as the loader's are.
+extern "C" __global__ void fbl_session_images(const FblSessionState *state, const FblSessionShape *shape, const unsigned char *pixels, const int *labels, const int *order,
+                                              const float *table, float *out_image, int *out_label, int *out_label2, const FblSessionMix *mixes, const int *partners,
+                                              float *out_mix) {
+    int image = blockIdx.x;
+    long long first = state->epoch_step * state->batch, position = first + image, other = mixes ? first + partners[position] : position;
+    FblWindow w = fbl_session_window(state, shape, position), o = w;
+    FblSessionMix mix = {1.0f, 0, 0, 0, 0, 0};
+    if (mixes) {
+        mix = mixes[state->epoch_step];
+        o = fbl_session_window(state, shape, other);
+    }
     int plane = w.height * w.width;
-    int source_plane = shape->source_height * shape->source_width;
-    const unsigned char *source = pixels + (long long)index * 3 * source_plane;
+    long long source_size = 3 * (long long)shape->source_height * shape->source_width;
+    const unsigned char *own_source = pixels + order[position] * source_size, *other_source = pixels + order[other] * source_size;
     float *out = out_image + (long long)image * 3 * plane;
     for (int k = threadIdx.x; k < 3 * plane; k += blockDim.x) {
         int channel = k / plane, y = k % plane / w.width, x = k % w.width;
-        int sy = w.top + y, sx = w.left + (w.flip ? w.width - 1 - x : x);
-        int level = 0;
-        if (sy >= 0 && sy < shape->source_height && sx >= 0 && sx < shape->source_width) {
-            level = source[channel * source_plane + sy * shape->source_width + sx];
+        float value = fbl_session_element(shape, w, own_source, table, channel, y, x);
+        if (mixes) {
+            bool inside = y >= mix.top && y < mix.top + mix.height && x >= mix.left && x < mix.left + mix.width;
+            if (!mix.cut) {
+                float second = fbl_session_element(shape, o, other_source, table, channel, y, x);
+                value = FBL_ADD(FBL_MUL(mix.weight, value), FBL_MUL(1.0f - mix.weight, second));
+            } else if (inside) {
+                value = fbl_session_element(shape, o, other_source, table, channel, y, x);
+            }
         }
-        out[k] = table[channel * 256 + level];
+        out[k] = value;
     }
     if (threadIdx.x == 0) {
         if (out_label) {
-            out_label[image] = labels[index];
+            out_label[image] = labels[order[position]];
         }
         if (out_label2) {
-            out_label2[image] = labels[index];
+            out_label2[image] = labels[order[other]];
+        }
+        if (image == 0 && out_mix && mixes) {
+            *out_mix = mix.weight;
         }
     }
 }

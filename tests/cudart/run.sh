@@ -43,15 +43,25 @@ check single
 "$fblc" eval "$out/whole" --json --quiet --target cpu > "$out/eval.cpu"
 [ "$(cut -d, -f1-5 < "$out/eval.cuda")" = "$(cut -d, -f1-5 < "$out/eval.cpu")" ] || fail "evaluations differ"
 
-# Images from the host, copied beside the step before: with mixup the loader makes them.
-"$fblc" run "$soft" --quiet --target cuda --set mixup=1 --epochs 1 --out "$out/streamed"
-"$fblc" run "$soft" --quiet --target cuda --set mixup=1 --epochs 1 --check-finite --out "$out/streamed_single"
-same "$out/streamed/last.safetensors" "$out/streamed_single/last.safetensors"
+# Mixed on the GPU as the loader mixes, which is what a run step by step takes its images from.
+mixed() { # AUGMENT MIXUP
+    for way in together single; do
+        check=
+        [ $way = together ] || check=--check-finite
+        # shellcheck disable=SC2086 # nothing or one word
+        "$fblc" run "$soft" --quiet --target cuda --set "augment=$1" --set mixup=$2 --epochs 1 $check --out "$out/mixed_$way"
+    done
+    same "$out/mixed_together/last.safetensors" "$out/mixed_single/last.safetensors"
+    rm -r "$out/mixed_together" "$out/mixed_single"
+}
+mixed '[random_crop(32, pad=4), random_flip()]' 1
+mixed '[random_crop(32, pad=4), cutmix(1)]' 0
+mixed '[random_flip(), cutmix(1)]' 0.4
 
 # Sets that the GPU does not hold come from the loader, batch by batch beside the one before, in training and evaluation. A resize to the size that images have
 # changes no pixel, but is not done on the GPU: the same bits.
-"$fblc" run "$soft" --quiet --target cuda --set 'augment=[center_crop(32)]' --epochs 1 --out "$out/held"
-"$fblc" run "$soft" --quiet --target cuda --set 'augment=[resize(32), center_crop(32)]' --epochs 1 --out "$out/loaded"
+"$fblc" run "$soft" --quiet --target cuda --set 'augment=[center_crop(32)]' --set mixup=1 --epochs 1 --out "$out/held"
+"$fblc" run "$soft" --quiet --target cuda --set 'augment=[resize(32), center_crop(32)]' --set mixup=1 --epochs 1 --out "$out/loaded"
 for name in held loaded; do # checkpoints name their recipe
     "$fblc" export "$out/$name" --last --quiet --safetensors "$out/$name.weights" > "$out/stdout"
 done

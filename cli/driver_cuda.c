@@ -51,7 +51,7 @@ void fbl_driver_cuda_key(const FblDriverCuda *cuda, const FblKernel *kernel, cha
     char choice[FBL_CUDA_TUNE_TEXT] = "";
     bool tuned = cuda->options.tune && cuda->tune.count > 0 && fbl_cuda_problem(kernel, &cuda->options, &problem, NULL, 0, NULL);
     const FblCudaTuneRow *row = tuned ? fbl_cuda_tune_find(&cuda->tune, &problem) : NULL;
-    if (row && row->choice.variant != FBL_CUDA_VARIANT_DEFAULT) {
+    if (row && row->choice.variant > FBL_CUDA_VARIANT_LIBRARY) {
         fbl_cuda_choice_print(&row->choice, choice);
     }
     snprintf(out, FBL_CUDA_TUNE_TEXT + 64, *choice ? "%s %s" : "%s", cuda->target, choice);

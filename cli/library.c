@@ -24,12 +24,19 @@ static int32_t precision_of(const FblDriver *driver, const FblKernel *kernel) {
     return kernel->kind == FBL_KERNEL_CONTRACTION ? (int32_t)driver->cuda->options.precision : FBL_CUDA_F32;
 }
 
+// Whether the table of tuned tiles leaves the kernel to the library: it does unless it has another choice for it.
+static bool table_agrees(const FblDriver *driver, const FblKernel *kernel) {
+    FblCudaProblem problem;
+    const FblCudaTuneRow *row = fbl_cuda_problem(kernel, &driver->cuda->options, &problem, NULL, 0, NULL) ? fbl_cuda_tune_find(&driver->cuda->tune, &problem) : NULL;
+    return !row || row->choice.variant == FBL_CUDA_VARIANT_LIBRARY;
+}
+
 static FblStatus choose(FblDriver *driver, const FblKernel *kernel, FblKernelCode *code) {
     FblProduct product;
     FblCudaDevice *device = driver->cuda->device;
     FblGpuLibrary library;
     int32_t precision = precision_of(driver, kernel);
-    if (!fbl_kernel_product(kernel, &product) || !fbl_cublaslt_choose(device, &product, precision, &library)) {
+    if (!fbl_kernel_product(kernel, &product) || !table_agrees(driver, kernel) || !fbl_cublaslt_choose(device, &product, precision, &library)) {
         return FBL_OK;
     }
     FblKernelCode codes[2] = {*code, *code};

@@ -9,6 +9,8 @@
 
 #include "base/diag.h"
 #include "base/io.h"
+#include "ir/product.h"
+#include "runtime/cuda/cublaslt.h"
 #include "runtime/cuda/cuda_trial.h"
 
 enum { CANDIDATES = 64 }; // of a problem, at most
@@ -147,11 +149,26 @@ static FblStatus judge(FblDriver *driver, const Problem *problem, const FblCudaC
     return save(driver);
 }
 
+// The library as one more candidate, where it does such products; it has the default's code beside it.
+static bool add_library(FblDriver *driver, const Problem *problem, const FblKernelCode *own, FblCudaChoice *choice, FblKernelCode *code) {
+    FblProduct product;
+    FblGpuLibrary library;
+    if (strcmp(driver->passes.library_gemm, "auto") != 0 || !fbl_kernel_product(problem->kernel, &product) ||
+        !fbl_cublaslt_choose(driver->cuda->device, &product, problem->problem.precision, &library)) {
+        return false;
+    }
+    *choice = (FblCudaChoice){.variant = FBL_CUDA_VARIANT_LIBRARY};
+    *code = *own;
+    code->object = NULL; // stays the default's
+    code->library = library;
+    return true;
+}
+
 // Compiles and times the tiles of one problem. *out_faster: another tile than the default won.
 static FblStatus search_one(FblDriver *driver, const Problem *problem, bool *out_faster) {
-    FblCudaChoice choices[CANDIDATES];
-    FblKernelCode codes[CANDIDATES] = {0};
-    FblCudaTrialResult results[CANDIDATES];
+    FblCudaChoice choices[CANDIDATES + 1];
+    FblKernelCode codes[CANDIDATES + 1] = {0};
+    FblCudaTrialResult results[CANDIDATES + 1];
     FblCudaProblem same;
     int64_t most = driver->passes.tune_tiles;
     size_t count = 0;
@@ -161,6 +178,7 @@ static FblStatus search_one(FblDriver *driver, const Problem *problem, bool *out
     fbl_pool_run(driver->pool, compile_some, &job, driver->threads);
     FblStatus status = FBL_OK;
     if (codes[0].object) { // else compiling the plan says what is wrong
+        count += add_library(driver, problem, &codes[0], &choices[count], &codes[count]);
         FblCudaTrialOptions options = {driver->cuda->device, problem->kernel, codes, count, tolerance_of(&problem->problem, &problem->kernel->contraction), 0, true};
         status = fbl_cuda_trial(driver->ctx, &options, results);
         if (status == FBL_OK && results[0].verdict == FBL_CUDA_TRIAL_RIGHT) {

@@ -15,7 +15,7 @@ const char *fbl_cuda_tune_bundled(void) { return (const char *)fbl_cuda_tune_byt
 static const char *const precisions[] = {[FBL_CUDA_F32] = "f32", [FBL_CUDA_TF32] = "tf32", [FBL_CUDA_BF16] = "bf16", [FBL_CUDA_F16] = "f16"};
 static const char *const kinds[] = {[FBL_CONV_FORWARD] = "conv", [FBL_CONV_DATA_GRAD] = "conv_data", [FBL_CONV_WEIGHT_GRAD] = "conv_weight", [FBL_MATMUL] = "matmul"};
 static const char *const ways[] = {[FBL_CUDA_PLAIN] = "plain", [FBL_CUDA_PACKED] = "packed", [FBL_CUDA_COMPUTED] = "computed"};
-static const char *const variants[] = {[FBL_CUDA_VARIANT_DEFAULT] = "default", [FBL_CUDA_VARIANT_FMA] = "fma", [FBL_CUDA_VARIANT_MMA] = "mma"};
+static const char *const variants[] = {[FBL_CUDA_VARIANT_DEFAULT] = "default", [FBL_CUDA_VARIANT_LIBRARY] = "cublaslt", [FBL_CUDA_VARIANT_FMA] = "fma", [FBL_CUDA_VARIANT_MMA] = "mma"};
 _Static_assert(sizeof variants / sizeof variants[0] == FBL_CUDA_VARIANT_COUNT, "a name for every variant");
 
 // Words of a line: a letter and a number, or two numbers with an x.
@@ -39,7 +39,7 @@ void fbl_cuda_problem_print(const FblCudaProblem *problem, char out[FBL_CUDA_TUN
 }
 
 void fbl_cuda_choice_print(const FblCudaChoice *c, char out[FBL_CUDA_TUNE_TEXT]) {
-    if (c->variant == FBL_CUDA_VARIANT_DEFAULT) {
+    if (c->variant <= FBL_CUDA_VARIANT_LIBRARY) {
         snprintf(out, FBL_CUDA_TUNE_TEXT, "%s", variants[c->variant]);
     } else {
         snprintf(out, FBL_CUDA_TUNE_TEXT, "%s %dx%dx%d by %dx%d stages %d splits %d", variants[c->variant], c->bm, c->bn, c->bk, c->by_m, c->by_n, c->stages, c->splits);
@@ -212,9 +212,9 @@ static FblStatus read_choice(Reader *reader, FblCudaChoice *out) {
     int variant = 0;
     int64_t tile[3], by[2], stages, splits;
     memset(out, 0, sizeof *out);
-    FBL_TRY(read_name(reader, variants, FBL_CUDA_VARIANT_COUNT, "a way to multiply (default, fma, mma)", &variant));
+    FBL_TRY(read_name(reader, variants, FBL_CUDA_VARIANT_COUNT, "a way to multiply (default, cublaslt, fma, mma)", &variant));
     const char *first = reader->word;
-    if (variant != FBL_CUDA_VARIANT_DEFAULT) {
+    if (variant > FBL_CUDA_VARIANT_LIBRARY) {
         FBL_TRY(read_numbers(reader, "", 3, 1, 4096, "a tile such as 128x64x32", tile));
         FBL_TRY(read_keyword(reader, "by", "`by`"));
         FBL_TRY(read_numbers(reader, "", 2, 1, 64, "a division such as 4x2", by));
@@ -225,6 +225,7 @@ static FblStatus read_choice(Reader *reader, FblCudaChoice *out) {
         *out = (FblCudaChoice){(FblCudaVariant)variant, (int32_t)tile[0], (int32_t)tile[1], (int32_t)tile[2], (int32_t)by[0], (int32_t)by[1], (int32_t)stages,
                                (int32_t)splits};
     }
+    out->variant = (FblCudaVariant)variant;
     const char *last = reader->word + reader->length;
     next_word(reader);
     if (reader->length) {

@@ -60,5 +60,15 @@ same_run off gone
 FBL_SOFT_LT=wrong run wrong "$gemm"
 says 'warning\[E0655\]: cuBLASLt 13.1.0: algorithm 3, tile 1, stages 1, 1 split gives another result than kernel'
 same_run off wrong
+# A search times the library beside the tiles; the table then decides. Linear layers are in no table and stay with it.
+tuned() { # NAME CHARGE PRODUCTS
+    FBL_CACHE=off FBL_SOFT_CHARGE=$2 expect 0 "$fblc" compile "$gemm" --target cuda --tune=search --tune-tiles 2 --tune-file "$out/$1.tune" -o "$out/$1.fblx"
+    rm -f "$out/report"
+    FBL_SOFT_LT=report=$out/report run "$1" "$out/$1.fblx"
+    [ "$(sort -u "$out/report" | wc -l)" = "$3" ] || { sort -u "$out/report" && fail "not $3 different products by the library"; }
+}
+tuned faster cublaslt=900 8
+[ "$(grep -c ' : cublaslt  # 900.00 us instead of ' "$out/faster.tune")" = 5 ] || { cat "$out/faster.tune" && fail "the library did not win"; }
+tuned slower cublaslt=5000 3
 expect 1 "$fblc" run "$gemm" --quiet --target cuda --library-gemm=never --out "$out/never"
 says 'error\[E0656\]: --library-gemm takes auto or off, not `never`'

@@ -7,7 +7,7 @@
 // FBL_SOFT_GPU in the environment is a list of comma-separated settings: no_device; version=11040; arch=60;
 // memory=BYTES in all; fault=N, the N-th kernel (from 1) faults.
 // FBL_SOFT_CHARGE makes events tell a time that is made up: TILE=MICROSECONDS, separated by semicolons, is what a kernel costs
-// whose tuned tile (the comment in its header) contains TILE; the first that fits counts, and any other kernel costs 1000.
+// whose tuned tile (the comment in its header) contains TILE; the first that fits counts, and any other kernel costs 1000; the library's products (cuLaunchHostFunc) have the tile `cublaslt`.
 // Threads: one caller.
 #include <dlfcn.h>
 #include <elf.h>
@@ -118,6 +118,7 @@ static Op *push(Graph *graph) {
 }
 
 static void drain(Stream *stream, size_t until);
+static double charge_of(const char *tile);
 
 static void run_op(Op *op) {
     switch (op->kind) {
@@ -135,7 +136,10 @@ static void run_op(Op *op) {
         }
         break;
     }
-    case HOST: op->host(op->to); break;
+    case HOST:
+        charged += charge_of("cublaslt");
+        op->host(op->to);
+        break;
     case COPY: memmove(op->to, op->from, op->bytes); break;
     case FILL: memset(op->to, op->value, op->bytes); break;
     case RECORD:

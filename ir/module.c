@@ -24,6 +24,10 @@ const FblValue *fbl_value_get(const FblValue *call, const char *key, int positio
     return NULL;
 }
 
+bool fbl_loss_scale_is_state(const char *path) {
+    return strcmp(path, FBL_LOSS_SCALE_STATE) == 0 || strcmp(path, FBL_GOOD_STEPS_STATE) == 0 || strcmp(path, FBL_SKIPPED_STATE) == 0 || strcmp(path, FBL_APPLIED_STATE) == 0;
+}
+
 const FblParam *fbl_param_find(const FblParamList *list, FblName path) {
     for (size_t i = 0; i < list->count; i++) {
         if (list->items[i].path == path) {

@@ -115,6 +115,17 @@ typedef struct FblModule {
     int slot_count; // optimizer slots per parameter
 } FblModule;
 
+// States of programs whose gradients are in f16 (passes/loss_scale.h), f32 scalars: the number S that the loss is multiplied by,
+// the good steps since it changed, the steps skipped in all, and 1 when the last step was not skipped, else 0.
+#define FBL_LOSS_SCALE_STATE "optimizer.loss_scale"
+#define FBL_GOOD_STEPS_STATE "optimizer.good_steps"
+#define FBL_SKIPPED_STATE "optimizer.skipped_steps"
+#define FBL_APPLIED_STATE "optimizer.applied"
+// A gradient that is not finite although S is below this has another cause than S.
+#define FBL_LOSS_SCALE_LEAST 1.0
+// Whether `path` is one of the four.
+bool fbl_loss_scale_is_state(const char *path);
+
 // The parameter or state with this path, or NULL.
 const FblParam *fbl_param_find(const FblParamList *list, FblName path);
 

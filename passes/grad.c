@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "passes/grad_rules.h"
+#include "passes/loss_scale.h"
 #include "passes/rebuild.h"
 
 static FblGradRule *const RULES[FBL_OP_COUNT] = {
@@ -276,9 +277,15 @@ static void mark_new(FblGraph *graph, size_t from, FblNodeId origin) {
     }
 }
 
-static FblStatus backward(FblGraph *graph, FblNodeId loss, const bool *wanted, FblNodeId *adjoints) {
+static FblNodeId loss_scale(FblGraph *graph, FblLoc loc) {
+    FblType scalar = fbl_type_scalar(FBL_F32);
+    return fbl_graph_leaf(graph, FBL_OP_STATE, fbl_intern(graph->ctx, FBL_LOSS_SCALE_STATE), &scalar, loc);
+}
+
+static FblStatus backward(FblGraph *graph, FblNodeId loss, bool scaled, const bool *wanted, FblNodeId *adjoints) {
     size_t mark = graph->count;
-    adjoints[loss] = fbl_graph_const(graph, FBL_F32, 1, graph->nodes[loss].loc);
+    FblLoc place = graph->nodes[loss].loc;
+    adjoints[loss] = scaled ? loss_scale(graph, place) : fbl_graph_const(graph, FBL_F32, 1, place);
     mark_new(graph, mark, loss);
     for (FblNodeId id = loss; id >= 0; id--) {
         if (!wanted[id] || adjoints[id] == FBL_NO_NODE) {
@@ -307,7 +314,7 @@ static FblNodeId zeros(FblGraph *graph, const FblType *type, FblLoc loc) {
     return wanted.rank == 0 ? zero : fbl_graph_broadcast(graph, zero, &wanted, loc);
 }
 
-static FblStatus add_roots(const FblModule *module, const FblGradOptions *options, FblGraph *graph, size_t forward,
+static FblStatus add_roots(const FblModule *module, const FblGradOptions *options, FblGraph *graph, bool scaled, size_t forward,
                            const FblNodeId *adjoints) {
     for (size_t i = 0; i < forward; i++) {
         FblNode node = graph->nodes[i];
@@ -321,6 +328,10 @@ static FblStatus add_roots(const FblModule *module, const FblGradOptions *option
                 continue;
             }
             value = zeros(graph, &node.type, node.loc);
+        }
+        if (scaled && value != FBL_NO_NODE) {
+            FblNodeId one = fbl_graph_const(graph, FBL_F32, 1, node.loc);
+            value = fbl_graph_binary(graph, FBL_OP_MUL, value, fbl_graph_binary(graph, FBL_OP_DIV, one, loss_scale(graph, node.loc), node.loc), node.loc);
         }
         value = fbl_rebuild_as(graph, value, &node.type, node.loc);
         if (value == FBL_NO_NODE) {
@@ -361,8 +372,12 @@ FblStatus fbl_pass_grad(FblModule *module, const FblGradOptions *options) {
         adjoints[i] = FBL_NO_NODE;
     }
     FBL_TRY(fbl_rebuild_roots(graph, old, map));
-    FBL_TRY(backward(graph, loss, wanted, adjoints));
-    FBL_TRY(add_roots(module, options, graph, old->count, adjoints));
+    bool scaled = options->scale_loss && module->optimizer;
+    if (scaled) {
+        FBL_TRY(fbl_loss_scale_add(module));
+    }
+    FBL_TRY(backward(graph, loss, scaled, wanted, adjoints));
+    FBL_TRY(add_roots(module, options, graph, scaled, old->count, adjoints));
     module->train = graph;
     return FBL_OK;
 }

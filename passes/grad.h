@@ -10,6 +10,7 @@ typedef struct FblGradOptions {
     // Also differentiate with respect to every f32 INPUT other than class counts, trainer scalars and hyper-parameters;
     // what is not reached then gets a gradient of zeros instead of none.
     bool wrt_inputs;
+    bool scale_loss; // passes/loss_scale.h; only where the module has an optimizer
 } FblGradOptions;
 
 // Replaces module->train by a copy (same node ids) with gradient nodes appended, and adds a GRAD root of the leaf's own

@@ -5,6 +5,7 @@
 
 #include "ir/kernel_text.h"
 #include "passes/algorithm.h"
+#include "passes/loss_scale.h"
 #include "passes/lower_internal.h"
 
 #define ALIGNMENT 64
@@ -389,6 +390,33 @@ static void alias_in_place(const FblLower *lower, FblGroup *group) {
     }
 }
 
+// Memory and launches of a graph that goes behind what the function has already.
+static FblStatus append_to_function(Work *w) {
+    Builder *b = w->b;
+    FblPlanFunction *function = w->function;
+    int64_t bytes, bound;
+    find_lives(w);
+    FBL_TRY(fbl_lower_memory(&w->lower, &bytes, &bound));
+    FblLaunch *before = function->launches;
+    size_t before_count = function->launch_count;
+    function->launches = NULL;
+    function->launch_count = 0;
+    add_launches(w);
+    FblLaunch *all = FBL_NEW_ARRAY(b->arena, FblLaunch, before_count + function->launch_count + 1);
+    if (before_count > 0) {
+        memcpy(all, before, before_count * sizeof *all);
+    }
+    memcpy(all + before_count, function->launches, function->launch_count * sizeof *all);
+    function->launches = all;
+    function->launch_count += before_count;
+    function->arena_bytes = bytes > function->arena_bytes ? bytes : function->arena_bytes;
+    function->lower_bound_bytes = bound > function->lower_bound_bytes ? bound : function->lower_bound_bytes;
+    int64_t *arena = &b->plan->region_bytes[FBL_REGION_ARENA];
+    *arena = bytes > *arena ? bytes : *arena;
+    end_work(w);
+    return FBL_OK;
+}
+
 static FblStatus lower_optimizer_group(Builder *b, FblPlanFunction *function, int group, int64_t start, int64_t end, size_t *input_capacity) {
     Work w;
     FBL_TRY(start_work(&w, b, optimizer_for(b, (end - start) / 4, group), function));
@@ -404,7 +432,8 @@ static FblStatus lower_optimizer_group(Builder *b, FblPlanFunction *function, in
         if (!name || optimizer_place(b, name, start, &plan->region, &plan->offset)) {
             continue;
         }
-        const FblPlanTensor *tensor = find_tensor(function->inputs, function->input_count, name);
+        bool state = node->op == FBL_OP_STATE;
+        const FblPlanTensor *tensor = state ? find_tensor(b->plan->states, b->plan->state_count, name) : find_tensor(function->inputs, function->input_count, name);
         if (!tensor) {
             tensor = add_tensor(b, &function->inputs, &function->input_count, &w.input_capacity, name, &node->type, FBL_REGION_INPUTS, &b->inputs);
         }
@@ -432,27 +461,31 @@ static FblStatus lower_optimizer_group(Builder *b, FblPlanFunction *function, in
     for (size_t g = 0; g < lower->group_count; g++) {
         alias_in_place(lower, &lower->groups[g]);
     }
-    find_lives(&w);
-    int64_t bytes, bound;
-    FBL_TRY(fbl_lower_memory(lower, &bytes, &bound));
-    FblLaunch *before = function->launches;
-    size_t before_count = function->launch_count;
-    function->launches = NULL;
-    function->launch_count = 0;
-    add_launches(&w);
-    FblLaunch *all = FBL_NEW_ARRAY(b->arena, FblLaunch, before_count + function->launch_count + 1);
-    if (before_count > 0) {
-        memcpy(all, before, before_count * sizeof *all);
+    return append_to_function(&w);
+}
+
+// The scaling of the loss, over all gradients at once, before the groups.
+static FblStatus lower_loss_scale(Builder *b, FblPlanFunction *function) {
+    Work w;
+    FblGraph *graph = fbl_loss_scale_graph(b->ctx, b->plan->region_bytes[FBL_REGION_GRADS] / 4);
+    FBL_TRY(start_work(&w, b, graph, function));
+    fbl_graph_discard(graph);
+    FblLower *lower = &w.lower;
+    for (size_t id = 0; id < lower->graph->count; id++) {
+        const FblNode *node = &lower->graph->nodes[id];
+        if (fbl_lower_is_leaf(node->op)) {
+            const FblPlanTensor *tensor = node->op == FBL_OP_STATE ? find_tensor(b->plan->states, b->plan->state_count, node->attr.names[0]) : NULL;
+            lower->nodes[id].region = tensor ? tensor->region : FBL_REGION_GRADS;
+            lower->nodes[id].offset = tensor ? tensor->offset : 0;
+        }
     }
-    memcpy(all + before_count, function->launches, function->launch_count * sizeof *all);
-    function->launches = all;
-    function->launch_count += before_count;
-    function->arena_bytes = bytes > function->arena_bytes ? bytes : function->arena_bytes;
-    function->lower_bound_bytes = bound > function->lower_bound_bytes ? bound : function->lower_bound_bytes;
-    int64_t *arena = &b->plan->region_bytes[FBL_REGION_ARENA];
-    *arena = bytes > *arena ? bytes : *arena;
-    end_work(&w);
-    return FBL_OK;
+    fbl_lower_keep(lower);
+    fbl_lower_layouts(lower);
+    fbl_lower_storage(lower);
+    place_roots(&w);
+    FBL_TRY(fbl_lower_groups(lower));
+    FBL_TRY(lower_groups(&w));
+    return append_to_function(&w);
 }
 
 static void start_builder(Builder *b, FblContext *ctx, FblModule *module, const FblLowerOptions *options) {
@@ -485,6 +518,9 @@ FblStatus fbl_lower_module(FblModule *module, const FblLowerOptions *options, Fb
     if (options->with_optimizer && module->optimizer) {
         FblPlanFunction *function = add_function(&b, "optimizer");
         size_t input_capacity = 0;
+        if (find_tensor(b.plan->states, b.plan->state_count, fbl_intern(module->ctx, FBL_LOSS_SCALE_STATE)) && b.plan->region_bytes[FBL_REGION_GRADS] > 0) {
+            FBL_TRY(lower_loss_scale(&b, function));
+        }
         for (size_t g = 0; g < groups; g++) {
             if (ends[g] > starts[g]) {
                 FBL_TRY(lower_optimizer_group(&b, function, (int)g, starts[g], ends[g], &input_capacity));

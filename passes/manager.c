@@ -98,7 +98,9 @@ static FblStatus run_dce(FblPassManager *manager, FblModule *module) {
 }
 
 static FblStatus run_grad(FblPassManager *manager, FblModule *module) {
-    return fbl_pass_grad(module, &(FblGradOptions){.wrt_inputs = manager->options.wrt_inputs});
+    // What stores gradients in f16 (FblLowerOptions.storage) scales them.
+    bool scale = strncmp(manager->options.target, "cuda", 4) == 0 && strcmp(manager->options.precision, "f16") == 0;
+    return fbl_pass_grad(module, &(FblGradOptions){.wrt_inputs = manager->options.wrt_inputs, .scale_loss = scale});
 }
 
 static FblStatus run_hoist(FblPassManager *manager, FblModule *module) {

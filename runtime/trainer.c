@@ -193,7 +193,9 @@ static FblStatus train_step(Trainer *t, const FblBatch *batch) {
     if (!isfinite(loss)) {
         return not_finite(t, "the loss is", loss, exec, module);
     }
-    if (fbl_trainer_has_nonfinite(t->store->regions[FBL_REGION_GRADS], t->store->bytes[FBL_REGION_GRADS])) {
+    const FblPlanTensor *scale = fbl_trainer_loss_scale(fbl_exec_plan(exec));
+    bool skips = scale && (double)*(const float *)(t->states_before + scale->offset) >= FBL_LOSS_SCALE_LEAST; // the optimizer sees to it
+    if (!skips && fbl_trainer_has_nonfinite(t->store->regions[FBL_REGION_GRADS], t->store->bytes[FBL_REGION_GRADS])) {
         return not_finite(t, "a gradient is", NAN, exec, module);
     }
     if (optimizer >= 0) {

@@ -26,6 +26,9 @@ void fbl_trainer_scores_at(const float *data, const FblPlanTensor *score, int64_
 FblStatus fbl_trainer_find_scores(FblContext *ctx, const FblExec *exec, const char *function, const FblModule *module, int64_t classes,
                                   const FblPlanTensor **out_score);
 
+// The state that the loss is scaled by, or NULL.
+const FblPlanTensor *fbl_trainer_loss_scale(const FblPlan *plan);
+
 // After a step that went wrong: names the first value that is not finite, by running the step again in the interpreter.
 // `states_before` is the STATES region as it was before the step.
 void fbl_trainer_blame(FblContext *ctx, const FblModule *module, const FblExec *exec, const uint8_t *states_before, uint64_t seed, uint64_t step);

@@ -169,6 +169,18 @@ static FblStatus load_one(FblContext *ctx, const FblTensorFile *file, const char
     return read_tensor(ctx, tensor, path, type, memory);
 }
 
+// A checkpoint of a run without loss scaling has none of its states: they start as in a new run.
+static bool starts_scaling(FblContext *ctx, const FblTrainPrograms *programs, const FblTensorFile *file, const FblPlanTensor *state) {
+    const FblParam *param = fbl_param_find(&programs->module->states, fbl_intern(ctx, state->name));
+    if (!param || !fbl_loss_scale_is_state(state->name) || fbl_tensor_file_find(file, state->name)) {
+        return false;
+    }
+    double value;
+    fbl_init_tensor(param, 0, &value);
+    fbl_exec_set_tensor(programs->main, state, &value);
+    return true;
+}
+
 FblStatus fbl_train_load_checkpoint(FblContext *ctx, const FblTrainPrograms *programs, const FblTensorFile *file, const char *path) {
     const FblPlan *plan = fbl_exec_plan(programs->main);
     for (size_t i = 0; i < plan->param_count; i++) {
@@ -182,7 +194,19 @@ FblStatus fbl_train_load_checkpoint(FblContext *ctx, const FblTrainPrograms *pro
     }
     for (size_t i = 0; i < plan->state_count; i++) {
         const FblPlanTensor *tensor = &plan->states[i];
+        if (starts_scaling(ctx, programs, file, tensor)) {
+            continue;
+        }
         FBL_TRY(load_one(ctx, file, path, tensor->name, &tensor->type, fbl_exec_address(programs->main, tensor)));
     }
     return fbl_store_push(ctx, programs->store, -1);
+}
+
+const FblPlanTensor *fbl_trainer_loss_scale(const FblPlan *plan) {
+    for (size_t i = 0; i < plan->state_count; i++) {
+        if (strcmp(plan->states[i].name, FBL_LOSS_SCALE_STATE) == 0) {
+            return &plan->states[i];
+        }
+    }
+    return NULL;
 }

@@ -109,7 +109,10 @@ static FblStatus prepare_part(FblContext *ctx, FblCudaSession *session, int numb
     set_call(part, functions[BEGIN], BEGIN, 1, 32, (FblDevicePtr[]){session->state, part->shape, fbl_cuda_exec_scalars(from->exec), optimizer, step, t}, 6);
     set_call(part, functions[IMAGES], IMAGES, images, FBL_CUDA_IMAGE_THREADS,
              (FblDevicePtr[]){session->state, part->shape, session->held.pixels, session->held.labels, session->held.order, session->held.table, image, label, label2, session->mixes, session->partners, mix}, 12);
-    set_call(part, functions[CHECK], CHECK, check_blocks, CHECK_THREADS, (FblDevicePtr[]){session->state, o->gradients, (FblDevicePtr)(o->gradient_bytes / 4)}, 3);
+    FblDevicePtr least, scale = address(whole, fbl_cuda_tensor(whole->plan->states, whole->plan->state_count, FBL_LOSS_SCALE_STATE));
+    const double least_value = FBL_LOSS_SCALE_LEAST;
+    memcpy(&least, &least_value, sizeof least);
+    set_call(part, functions[CHECK], CHECK, check_blocks, CHECK_THREADS, (FblDevicePtr[]){session->state, o->gradients, (FblDevicePtr)(o->gradient_bytes / 4), scale, least}, 5);
     set_call(part, functions[ROWS], ROWS, images, 32, (FblDevicePtr[]){part->shape, scores, label, session->right}, 4);
     set_call(part, functions[END], END, 1, 32, (FblDevicePtr[]){session->state, part->shape, loss, session->right, session->records}, 5);
     return FBL_OK;

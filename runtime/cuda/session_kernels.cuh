@@ -130,14 +130,15 @@ extern "C" __global__ void fbl_session_next(FblSessionState *state) {
     }
 }
 
-// Whether a gradient is not finite. Every thread that finds one stores the same number.
-extern "C" __global__ void fbl_session_check(FblSessionState *state, const float *gradients, long long count) {
+// Whether a gradient is not finite. Every thread that finds one stores the same number. `scale` (may be null) is what the loss
+// was multiplied by: down to `least` such a step is skipped, which is no mistake.
+extern "C" __global__ void fbl_session_check(FblSessionState *state, const float *gradients, long long count, const float *scale, double least) {
     int bad = 0;
     for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (long long)gridDim.x * blockDim.x) {
         float zero = gradients[i] - gradients[i]; // NaN for a NaN and for infinities
         bad |= zero != 0.0f;
     }
-    if (bad) {
+    if (bad && !(scale && (double)*scale >= least)) {
         state->bad = 1;
     }
 }

@@ -523,7 +523,10 @@ static void place_node(FblLower *lower, FblNodeId id, const int32_t *readers, ui
     }
     int32_t found = -1;
     bool alone = fbl_lower_is_contraction(lower, id) || fbl_lower_is_library(lower->graph->nodes[id].op) || !lower->options->fuse;
-    for (int32_t g = (int32_t)lower->group_count - 1; !alone && found < 0 && g >= earliest && g >= (int32_t)lower->group_count - LOOK_BACK; g--) {
+    for (int32_t g = (int32_t)lower->group_count - 1; !alone && found < 0 && g >= earliest; g--) {
+        if (g < (int32_t)lower->group_count - LOOK_BACK) {
+            g = earliest; // what made its operand may take it however long ago
+        }
         Deps copy = {FBL_NEW_ARRAY(lower->arena, Dep, deps.count + 1), deps.count, deps.count + 1};
         memcpy(copy.items, deps.items, deps.count * sizeof *deps.items);
         if (can_finish(lower, &lower->groups[g], id, &deps, readers) || can_join(lower, &lower->groups[g], id, &copy)) {

@@ -67,7 +67,7 @@ static void fill_leaves(FblModule *module, FblBindings *leaves) {
         for (int64_t i = 0; i < fbl_type_elements(&node->type); i++) {
             double value = 0.5 + 0.5 * random_real(); // hoisted data, scalars
             if (param && node->op != FBL_OP_INPUT) {
-                value = initial(&param->init);
+                value = fbl_loss_scale_is_state(param->path) ? param->init.a : initial(&param->init);
             } else if (node->type.index_axis) {
                 value = (double)(int64_t)((random_real() + 1) / 2 * (double)node->type.index_extent);
             } else if (strcmp(node->attr.names[0], "image") == 0) {
@@ -184,6 +184,8 @@ int main(int argc, char **argv) {
     FblModule *module;
     FblPlan *plan;
     FblPassOptions passes = fbl_options_default();
+    passes.target = "cuda:sm_80"; // f16 scales the loss; gradients come out unscaled
+    passes.precision = argv[2];
     FblLowerOptions options = {.vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .with_train = true, .with_optimizer = true,
                                .storage = target.precision == FBL_CUDA_BF16 ? FBL_BF16 : target.precision == FBL_CUDA_F16 ? FBL_F16 : FBL_F32};
     FblBuildOptions build = {.batch = atoi(argv[3]), .class_extent = 10};

@@ -41,6 +41,10 @@ typedef struct Conv {
     int64_t weight_floats; // of one packed vector of output channels
     FblTiling tiling;
     FblImage image;
+    // The operand of a 1x1 window may be read where it lies, see lies_in_blocks; then floats between pixels and between blocks
+    // of channels, and else of the packed image (plane unused).
+    bool in_place;
+    int64_t pixel, plane;
     LLVMValueRef acc, n, y0, y1;
 } Conv;
 
@@ -108,6 +112,32 @@ static void conv_scratch(Conv *v) {
     v->strips = (rows->out + v->strip - 1) / v->strip;
     v->strip_rows = (per - 1) * rows->in_stride + rows->high - rows->low + 1;
     v->acc_rows = v->chunks > 1 ? v->strip : 1;
+}
+
+// Whether instruction `id` is the loop `loop`, or with an op (DIV, MOD) that by the constant `by`.
+static bool is_index(const FblKernel *kernel, int32_t id, int32_t loop, FblOp op, int64_t by) {
+    const FblKInstr *instr = &kernel->instrs[id];
+    if (by == 0) {
+        return instr->kind == FBL_K_LOOP && instr->a == loop;
+    }
+    const FblKInstr *divisor = &kernel->instrs[instr->kind == FBL_K_OP ? instr->args[1] : id];
+    return instr->kind == FBL_K_OP && instr->op == op && is_index(kernel, instr->args[0], loop, op, 0) && divisor->kind == FBL_K_CONST && divisor->value == (double)by;
+}
+
+// Whether the first operand is a plain load of f32 [n][c / width][h][w][c % width]: a pixel's vector of channels is contiguous
+// there already, so packing would only copy.
+static bool lies_in_blocks(const FblEmit *e) {
+    const FblKernel *kernel = e->kernel;
+    const FblKBody *body = &kernel->operands[0];
+    const FblKInstr *load = &kernel->instrs[body->value];
+    if (load->kind != FBL_K_LOAD || load->guard >= 0) {
+        return false;
+    }
+    const FblKernelBuffer *buffer = &kernel->buffers[load->a];
+    const int32_t *loops = body->loops, *at = load->index;
+    return buffer->dtype == FBL_F32 && buffer->rank == 5 && buffer->extents[4] == e->width && is_index(kernel, at[0], loops[0], FBL_OP_DIV, 0) &&
+           is_index(kernel, at[1], loops[1], FBL_OP_DIV, e->width) && is_index(kernel, at[2], loops[2], FBL_OP_DIV, 0) &&
+           is_index(kernel, at[3], loops[3], FBL_OP_DIV, 0) && is_index(kernel, at[4], loops[1], FBL_OP_MOD, e->width);
 }
 
 static bool conv_init(Conv *v, FblEmit *e) {
@@ -201,6 +231,10 @@ static bool conv_init(Conv *v, FblEmit *e) {
         return false;
     }
     conv_scratch(v);
+    v->in_place = c->kind != FBL_MATMUL && v->kh == 1 && v->kw == 1 && c->stride_h == 1 && c->stride_w == 1 && c->pad_h == 0 && c->pad_w == 0 && per_word == 1 &&
+                  v->chunk % e->width == 0 && lies_in_blocks(e);
+    v->pixel = v->in_place ? e->width : image->stride;
+    v->plane = v->in_place ? source_h * source_w * e->width : v->chunk;
     return true;
 }
 
@@ -299,7 +333,7 @@ static void emit_weights(Conv *v) {
 // One register tile: p pixels from `in`, k vectors of output channels from `weights`; sums into `acc`.
 static void emit_tile(Conv *v, int64_t p, int64_t k, int64_t residue, LLVMValueRef in, LLVMValueRef weights, LLVMValueRef taps_h, LLVMValueRef acc) {
     FblEmit *e = v->e;
-    int64_t pixel = v->cols.in_stride * v->image.stride, plane = v->acc_rows * v->cols.out * e->width;
+    int64_t pixel = v->cols.in_stride * v->pixel, plane = v->acc_rows * v->cols.out * e->width;
     int64_t acc_pixel = v->cols.phases * e->width;
     int count = (int)(p * k);
     LLVMValueRef values[FBL_CARRY_MAX];
@@ -314,15 +348,19 @@ static void emit_tile(Conv *v, int64_t p, int64_t k, int64_t residue, LLVMValueR
     if (unroll == 1 && v->chunk <= 7) {
         unroll = v->chunk;
     }
-    FblCarryLoop h, w, c;
+    int64_t block = v->in_place ? e->width : v->chunk; // channels that lie side by side
+    unroll = v->in_place ? 8 < block ? 8 : block : unroll;
+    FblCarryLoop h, w, blocks, c;
     fbl_carry_begin(e, &h, fbl_emit_i64(e, 0), taps_h, 1, values, count);
     LLVMValueRef in_h = fbl_emit_floats(e, in, fbl_emit_scaled(e, h.index, v->rows.in_step * v->image.width * v->image.stride));
     LLVMValueRef weight_h = fbl_emit_floats(e, weights, fbl_emit_scaled(e, h.index, v->rows.weight_step * v->kw * tap_floats));
     fbl_carry_begin(e, &w, fbl_emit_i64(e, 0), fbl_emit_i64(e, v->cols.phase[residue].taps), 1, values, count);
     LLVMValueRef in_w = fbl_emit_floats(e, in_h, fbl_emit_scaled(e, w.index, v->cols.in_step * v->image.stride));
     values[count] = fbl_emit_floats(e, weight_h, fbl_emit_scaled(e, w.index, v->cols.weight_step * tap_floats));
-    fbl_carry_begin(e, &c, fbl_emit_i64(e, 0), fbl_emit_i64(e, v->chunk), unroll, values, count + 1);
-    LLVMValueRef in_c = fbl_emit_floats(e, in_w, c.index);
+    fbl_carry_begin(e, &blocks, fbl_emit_i64(e, 0), fbl_emit_i64(e, v->chunk / block), 1, values, count + 1);
+    LLVMValueRef in_block = v->in_place ? fbl_emit_floats(e, in_w, fbl_emit_scaled(e, blocks.index, v->plane)) : in_w;
+    fbl_carry_begin(e, &c, fbl_emit_i64(e, 0), fbl_emit_i64(e, block), unroll, values, count + 1);
+    LLVMValueRef in_c = fbl_emit_floats(e, in_block, c.index);
     for (int64_t u = 0; u < unroll; u++) {
         LLVMValueRef vectors[8];
         for (int64_t j = 0; j < k; j++) {
@@ -337,6 +375,7 @@ static void emit_tile(Conv *v, int64_t p, int64_t k, int64_t residue, LLVMValueR
     }
     values[count] = fbl_emit_floats_at(e, values[count], unroll * e->width);
     fbl_carry_end(e, &c, values);
+    fbl_carry_end(e, &blocks, values);
     fbl_carry_end(e, &w, values);
     fbl_carry_end(e, &h, values);
     for (int64_t i = 0; i < p; i++) {
@@ -382,7 +421,7 @@ static void emit_residue(Conv *v, int64_t residue, int64_t k, LLVMValueRef in, L
     int64_t tall = (phase->outs + tiles - 1) / tiles;
     int64_t small = tall * tiles - phase->outs, from = 0;
     weights = fbl_emit_floats_at(e, weights, phase->weight0 * v->chunk * e->width);
-    in = fbl_emit_floats_at(e, in, phase->in0 * v->image.stride);
+    in = fbl_emit_floats_at(e, in, phase->in0 * v->pixel);
     for (int part = 0; part < 2; part++) {
         int64_t p = part ? tall - 1 : tall;
         int64_t to = part ? phase->outs : (tiles - small) * tall;
@@ -390,7 +429,7 @@ static void emit_residue(Conv *v, int64_t residue, int64_t k, LLVMValueRef in, L
             continue;
         }
         fbl_carry_begin(e, &loop, fbl_emit_i64(e, from), fbl_emit_i64(e, to), p, NULL, 0);
-        emit_tile(v, p, k, residue, fbl_emit_floats(e, in, fbl_emit_scaled(e, loop.index, v->cols.in_stride * v->image.stride)), weights, taps_h,
+        emit_tile(v, p, k, residue, fbl_emit_floats(e, in, fbl_emit_scaled(e, loop.index, v->cols.in_stride * v->pixel)), weights, taps_h,
                   fbl_emit_floats(e, acc_base, fbl_emit_scaled(e, loop.index, acc_pixel)));
         fbl_carry_end(e, &loop, NULL);
         from = to;
@@ -433,6 +472,12 @@ static void emit_row(Conv *v, int64_t k, LLVMValueRef y, LLVMValueRef vector, LL
     LLVMValueRef at = fbl_emit_sum(e, fbl_emit_scaled(e, line, v->image.width * v->image.stride),
                                    fbl_emit_sum(e, fbl_emit_scaled(e, group, v->in_words), fbl_emit_scaled(e, chunk, v->chunk)));
     LLVMValueRef in = fbl_emit_floats(e, e->scratch, at);
+    if (v->in_place) {
+        LLVMValueRef first = fbl_emit_sum(e, fbl_emit_scaled(e, group, v->in_group / e->width), fbl_emit_scaled(e, chunk, v->chunk / e->width));
+        first = fbl_emit_sum(e, fbl_emit_scaled(e, v->n, v->in_all / e->width), first);
+        at = fbl_emit_sum(e, fbl_emit_scaled(e, first, v->plane), fbl_emit_scaled(e, y, v->image.width * v->pixel));
+        in = fbl_emit_floats(e, e->buffers[e->kernel->instrs[e->kernel->operands[0].value].a], at);
+    }
     LLVMValueRef batch = v->c->kind == FBL_MATMUL ? v->n : fbl_emit_i64(e, 0);
     LLVMValueRef index = fbl_emit_sum(e, fbl_emit_scaled(e, batch, v->all_vectors), vector);
     LLVMValueRef tap = fbl_emit_sum(e, fbl_emit_scaled(e, chunk, v->kh), by_phase(v, phase, weight0));
@@ -481,6 +526,8 @@ static void emit_block(Conv *v, int64_t k, LLVMValueRef group, LLVMValueRef vect
     emit_results(v, k, v->y0, v->y1, global);
 }
 
+static int64_t packed_floats(const Conv *v) { return v->in_place ? 0 : v->strip_rows * v->image.width * v->image.stride; }
+
 static void emit_items(Conv *v) {
     FblEmit *e = v->e;
     char name[112];
@@ -492,11 +539,13 @@ static void emit_items(Conv *v) {
     v->n = LLVMBuildUDiv(e->b, items.index, strips, "");
     v->y0 = fbl_emit_scaled(e, strip, v->strip);
     v->y1 = fbl_emit_smaller(e, fbl_emit_sum(e, v->y0, fbl_emit_i64(e, v->strip)), fbl_emit_i64(e, v->rows.out));
-    v->acc = fbl_emit_floats_at(e, e->scratch, v->strip_rows * v->image.width * v->image.stride);
+    v->acc = fbl_emit_floats_at(e, e->scratch, packed_floats(v));
     int64_t row_step = v->image.row_step > 1 ? v->image.row_step : 1;
     LLVMValueRef first = fbl_emit_scaled(e, strip, v->strip / v->rows.phases * v->rows.in_stride * row_step);
     first = fbl_emit_sum(e, first, fbl_emit_i64(e, v->rows.low - v->rows.pad));
-    fbl_pack_rows(e, &v->image, e->scratch, v->n, first, v->strip_rows);
+    if (!v->in_place) {
+        fbl_pack_rows(e, &v->image, e->scratch, v->n, first, v->strip_rows);
+    }
     FblCarryLoop group, block;
     fbl_carry_begin(e, &group, fbl_emit_i64(e, 0), fbl_emit_i64(e, v->groups), 1, NULL, 0);
     const FblTiling *t = &v->tiling;
@@ -526,7 +575,7 @@ bool fbl_emit_conv(FblEmit *e) {
     code->image_groups = v.images;
     code->workspace_bytes = batches * v.all_vectors * v.weight_floats * 4;
     int64_t acc = v.tiling.k * v.acc_rows * v.cols.out * e->width + e->width * e->width;
-    code->scratch_bytes = (v.strip_rows * v.image.width * v.image.stride + acc) * 4;
+    code->scratch_bytes = (packed_floats(&v) + acc) * 4;
     emit_weights(&v);
     emit_items(&v);
     return true;

@@ -34,6 +34,11 @@ static void test_convolutions(void **state) {
         {0, 17, 8, 4, 4, 8, 3, 3, 2, 2, 1, 1, 1, 1, 1, 0, 0, 0, 0},
         {0, 2, 3, 64, 48, 64, 7, 7, 2, 2, 3, 3, 1, 1, 1, 0, 0, 0, 0},
         {0, 1, 8, 3, 17, 8, 1, 9, 1, 4, 0, 4, 1, 1, 1, 0, 0, 0, 0},
+        // 1x1: blocks without a body are read where they lie
+        {0, 2, 32, 7, 9, 48, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0, 0, 0, 0},
+        {0, 2, 64, 5, 3, 96, 1, 1, 1, 1, 0, 0, 1, 1, 2, 0, 0, 0, 0},
+        {0, 1, 512, 5, 6, 320, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0, 0, 0, 0},
+        {0, 3, 16, 60, 48, 16, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0, 0, 0, 0},
     };
     FblContext *ctx = fbl_context_create();
     int32_t limit = widest(ctx);
@@ -79,7 +84,42 @@ static void test_matrices(void **state) {
     fbl_context_destroy(ctx);
 }
 
+static int64_t scratch_bytes(const FblCpuTarget *target, FblContractionKind kind, int block, bool fused, bool turned) {
+    static Build b;
+    FblContraction c = {.kind = kind, .n = 2, .c = 64, .h = 12, .w = 12, .o = 64, .oh = 12, .ow = 12, .kh = 1, .kw = 1,
+                        .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1, .groups = 1};
+    build_conv(&b, &c, block, fused);
+    if (turned) { // the image lies on its side
+        FblKInstr *load = &b.instrs[b.kernel.operands[0].value];
+        int32_t row = load->index[2];
+        load->index[2] = load->index[3];
+        load->index[3] = row;
+    }
+    FblKernelCode code;
+    char error[256];
+    assert_int_equal(fbl_cpu_compile(target, &b.kernel, &code, error, sizeof error), FBL_OK);
+    int64_t bytes = code.scratch_bytes;
+    fbl_kernel_code_free(&code);
+    return bytes;
+}
+
+// What needs no packing gets no memory for it; what only looks so does.
+static void test_in_place(void **state) {
+    (void)state;
+    FblContext *ctx = fbl_context_create();
+    FblCpuTarget *target = open_target(ctx, 0);
+    int lanes = fbl_cpu_target_vector_bytes(target) / 4;
+    for (int kind = 0; kind < 2; kind++) {
+        int64_t packed = scratch_bytes(target, (FblContractionKind)kind, lanes, true, false);
+        assert_true(scratch_bytes(target, (FblContractionKind)kind, lanes, false, false) < packed - 64 * 12 * 4);
+        assert_true(scratch_bytes(target, (FblContractionKind)kind, lanes, false, true) == packed);
+        assert_true(scratch_bytes(target, (FblContractionKind)kind, 0, false, false) == packed);
+    }
+    fbl_cpu_target_destroy(target);
+    fbl_context_destroy(ctx);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_convolutions), cmocka_unit_test(test_matrices)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_convolutions), cmocka_unit_test(test_matrices), cmocka_unit_test(test_in_place)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

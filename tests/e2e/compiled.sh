@@ -31,3 +31,10 @@ same source7/last.safetensors compiled7/last.safetensors
 expect 0 "$fblc" compile gone/tiny.fbl --vector-bytes=16 -o narrow.fblx
 expect 0 "$fblc" run narrow.fblx --quiet --max-steps 1 --data "$root/models/data/cifar10_lt_sample" --out narrow
 says 'another processor'
+# The precision goes with the file: without options it runs as the source does with them, and not as in f32.
+expect 0 "$fblc" compile gone/tiny.fbl --precision bf16 --emulate-bf16 -o half.fblx
+expect 0 "$fblc" run half.fblx --quiet --max-steps 2 --data "$root/models/data/cifar10_lt_sample" --out half
+expect 0 "$fblc" run gone/tiny.fbl --quiet --max-steps 2 --precision bf16 --emulate-bf16 --data "$root/models/data/cifar10_lt_sample" --out half_source
+same half_source/last.safetensors half/last.safetensors
+expect 0 "$fblc" run half.fblx --quiet --max-steps 2 --precision f32 --data "$root/models/data/cifar10_lt_sample" --out whole
+! cmp -s whole/last.safetensors half/last.safetensors || fail "--precision f32 changes nothing"

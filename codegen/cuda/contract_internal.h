@@ -38,7 +38,7 @@ typedef struct FblCudaOperand {
     int lane_at;       // position in the body of the loop along a quad
     bool quad;         // the body is evaluated on four lanes at once; else one by one, with a limit
     bool async;        // a plain load of 16 bytes: copied in the background
-    bool direct;       // halves in memory that are factors as they are; async too
+    bool direct;       // halves in memory (a buffer's, or packed) that are factors as they are; async too
     int run;           // neighbours in a unit of work: 4, or 8 halves
     bool packed;       // evaluated once, into the workspace, before the product: its quads are then plain there
     int64_t packed_at, packed_quads; // floats into the workspace; quads
@@ -62,6 +62,8 @@ typedef struct FblCudaProduct {
     bool store_quad;        // the epilogue is evaluated on four neighbouring columns at once
 } FblCudaProduct;
 
+// The function that packs two floats into a word of halves.
+static inline const char *fbl_cuda_pack_function(const FblCudaProduct *p) { return p->e->options->precision == FBL_CUDA_BF16 ? "fbl_pack_bf16" : "fbl_pack_f16"; }
 static inline int64_t fbl_cuda_words(const FblCudaProduct *p) { return p->halves ? p->tile.bk / 2 : p->tile.bk; } // along the sum
 // Words of a tile of `rows` rows.
 static inline int64_t fbl_cuda_tile_words(int64_t rows, int64_t words, bool along_rows) { return along_rows ? words * (rows + 8) : rows * (words + 4); }
@@ -82,8 +84,8 @@ void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o);
 void fbl_cuda_operand_setup(FblCudaProduct *p, const FblCudaOperand *o);
 void fbl_cuda_operand_fetch(FblCudaProduct *p, const FblCudaOperand *o);
 void fbl_cuda_operand_put(FblCudaProduct *p, const FblCudaOperand *o);
-// contract_pack.c: phase 0, which evaluates packed operands; where a packed quad lies as a C expression of the variables
-// that the fetch has (images: n, c, h, w; weights: row, k).
+// contract_pack.c: phase 0, which evaluates packed operands, in the format of the product (two halves a word for bf16 and
+// f16); where a packed quad lies as a C expression of the variables that the fetch has (images: n, c, h, w; weights: row, k).
 void fbl_cuda_pack_plan(FblCudaProduct *p);
 void fbl_cuda_pack_emit(FblCudaProduct *p);
 const char *fbl_cuda_packed_address(FblCudaProduct *p, const FblCudaOperand *o, const char *n);

@@ -73,8 +73,10 @@ void fbl_cuda_operand_prepare(FblCudaProduct *p, FblCudaOperand *o) {
     bool weights = o->name == 'b' && (p->c->kind == FBL_CONV_FORWARD || p->c->kind == FBL_CONV_DATA_GRAD);
     bool taps = p->c->kh * p->c->kw > 1 && (p->c->kind == FBL_CONV_WEIGHT_GRAD) == (o->name == 'b');
     o->packed = p->c->kind != FBL_MATMUL && !plain && (weights || taps);
-    o->direct = plain && is_half_run(p, o, FBL_CUDA_LANES);
-    o->run = o->direct && run_of(p, o) % 8 == 0 && is_half_run(p, o, 8) ? 8 : FBL_CUDA_LANES;
+    bool half = plain && is_half_run(p, o, FBL_CUDA_LANES);
+    o->direct = half || (p->halves && o->packed); // what is packed is packed as factors
+    bool eight = half ? run_of(p, o) % 8 == 0 && is_half_run(p, o, 8) : o->direct && p->padded % 8 == 0;
+    o->run = eight ? 8 : FBL_CUDA_LANES;
     o->async = o->direct || (!p->halves && p->e->options->arch >= 80 && (plain || o->packed));
 }
 

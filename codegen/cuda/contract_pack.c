@@ -1,5 +1,6 @@
 // Phase 0 of a contraction: operands that are no plain loads, evaluated once into the workspace in the order in which tiles
-// want them. Images: [n][h][w][group][channels padded to 4]. Weights: [group][row][tap][channels padded to 4].
+// want them, as halves where the product multiplies halves. Images: [n][h][w][group][channels padded to 4]. Weights:
+// [group][row][tap][channels padded to 4].
 #include "codegen/cuda/contract_internal.h"
 
 #define PACK_THREADS 256
@@ -23,12 +24,13 @@ void fbl_cuda_pack_plan(FblCudaProduct *p) {
         image_extents(p, &h, &w);
         int64_t floats = is_weights(p, o) ? p->z * p->n * p->k : p->c->n * h * w * p->z * p->padded;
         if (o->packed && floats > PACK_LIMIT) {
-            o->packed = o->async = false;
+            o->packed = o->async = o->direct = false;
+            o->run = FBL_CUDA_LANES;
         }
         if (o->packed) {
             o->packed_at = p->partial_at;
             o->packed_quads = floats / 4;
-            p->partial_at += floats;
+            p->partial_at += p->halves ? fbl_cuda_ceil(floats, 8) * 4 : floats;
             p->phase = 1;
         }
     }
@@ -36,13 +38,15 @@ void fbl_cuda_pack_plan(FblCudaProduct *p) {
 
 const char *fbl_cuda_packed_address(FblCudaProduct *p, const FblCudaOperand *o, const char *n) {
     FblCudaEmit *e = p->e;
+    const char *at;
     if (is_weights(p, o)) {
-        return fbl_arena_printf(e->arena, "workspace + %lld + (z * %lld + row) * %lld + k", (long long)o->packed_at, (long long)p->n, (long long)p->k);
+        at = fbl_arena_printf(e->arena, "(z * %lld + row) * %lld + k", (long long)p->n, (long long)p->k);
+    } else {
+        long long h, w;
+        image_extents(p, &h, &w);
+        at = fbl_arena_printf(e->arena, "((%s * %lld + h) * %lld + w) * %lld + z * %lld + c", n, h, w, (long long)(p->z * p->padded), (long long)p->padded);
     }
-    long long h, w;
-    image_extents(p, &h, &w);
-    return fbl_arena_printf(e->arena, "workspace + %lld + ((%s * %lld + h) * %lld + w) * %lld + z * %lld + c", (long long)o->packed_at, n, h, w,
-                            (long long)(p->z * p->padded), (long long)p->padded);
+    return fbl_arena_printf(e->arena, p->halves ? "(const float *)((const unsigned short *)(workspace + %lld) + %s)" : "workspace + %lld + %s", (long long)o->packed_at, at);
 }
 
 static void pack_operand(FblCudaProduct *p, const FblCudaOperand *o) {
@@ -65,7 +69,14 @@ static void pack_operand(FblCudaProduct *p, const FblCudaOperand *o) {
         index = fbl_arena_printf(e->arena, "pixel / %lld, z * %lld + c, pixel / %lld %% %lld, pixel %% %lld", h * w, channels, w, h, w);
     }
     const char *left = o->quad ? "" : fbl_arena_printf(e->arena, ", %lld - c", channels);
-    fbl_cuda_line(e, 2, "*(float4 *)(workspace + %lld + q * 4) = %s_%c(%s, %s%s);", (long long)o->packed_at, e->name, o->name, fbl_cuda_arguments(e), index, left);
+    const char *call = fbl_arena_printf(e->arena, "%s_%c(%s, %s%s)", e->name, o->name, fbl_cuda_arguments(e), index, left);
+    if (p->halves) {
+        const char *pack = fbl_cuda_pack_function(p);
+        fbl_cuda_line(e, 2, "const float4 v = %s;", call);
+        fbl_cuda_line(e, 2, "*(uint2 *)(workspace + %lld + q * 2) = make_uint2(%s(v.x, v.y), %s(v.z, v.w));", (long long)o->packed_at, pack, pack);
+    } else {
+        fbl_cuda_line(e, 2, "*(float4 *)(workspace + %lld + q * 4) = %s;", (long long)o->packed_at, call);
+    }
     fbl_cuda_line(e, 2, "return;");
     fbl_cuda_line(e, 1, "}");
     fbl_cuda_line(e, 1, "q -= %lld;", (long long)o->packed_quads);
@@ -73,7 +84,10 @@ static void pack_operand(FblCudaProduct *p, const FblCudaOperand *o) {
 
 void fbl_cuda_pack_emit(FblCudaProduct *p) {
     FblCudaEmit *e = p->e;
-    int64_t quads = p->partial_at / 4;
+    int64_t quads = 0;
+    for (int i = 0; i < 2; i++) {
+        quads += p->operand[i].packed ? p->operand[i].packed_quads : 0;
+    }
     const uint32_t grid[3] = {(uint32_t)fbl_cuda_ceil(quads, PACK_THREADS), 1, 1};
     fbl_cuda_begin_entry(e, 0, true, PACK_THREADS, grid);
     fbl_cuda_line(e, 1, "int q = blockIdx.x * %d + threadIdx.x;", PACK_THREADS);

@@ -86,8 +86,21 @@ static FblStatus read_tiles(FblContext *ctx, const FblPassOptions *options, FblD
     return fbl_cuda_tune_read(ctx, file, &cuda->tune);
 }
 
+// The options' --gemm; FBL_USER with a diagnostic for anything else.
+static FblStatus read_gemm(FblContext *ctx, const char *text, FblCudaGemm *out_gemm) {
+    static const char *const names[] = {[FBL_CUDA_GEMM_AUTO] = "auto", [FBL_CUDA_GEMM_MMA] = "mma", [FBL_CUDA_GEMM_WGMMA] = "wgmma"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i], text) == 0) {
+            *out_gemm = (FblCudaGemm)i;
+            return FBL_OK;
+        }
+    }
+    return fbl_error(ctx, "E0649", FBL_NO_LOC, "--gemm takes auto, mma or wgmma, not `%s`", text);
+}
+
 FblStatus fbl_driver_cuda_create(FblContext *ctx, const FblPassOptions *options, FblDriverCuda **out_cuda) {
     const char *target = options->target, *precision = options->precision;
+    FblCudaGemm gemm = FBL_CUDA_GEMM_AUTO;
     *out_cuda = NULL;
     if (strcmp(target, "cpu") == 0) {
         return FBL_OK;
@@ -107,11 +120,12 @@ FblStatus fbl_driver_cuda_create(FblContext *ctx, const FblPassOptions *options,
     if (wanted == PRECISIONS) {
         return fbl_error(ctx, "E0649", FBL_NO_LOC, "--precision takes f32, tf32, bf16 or f16, not `%s`", precision);
     }
+    FBL_TRY(read_gemm(ctx, options->gemm, &gemm));
     FblDriverCuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda) {
         fbl_out_of_memory();
     }
-    cuda->options = (FblCudaOptions){.arch = arch, .precision = (FblCudaPrecision)wanted};
+    cuda->options = (FblCudaOptions){.arch = arch, .precision = (FblCudaPrecision)wanted, .gemm = gemm};
     if (arch == 0) {
         FblStatus status = fbl_cuda_open(ctx, 0, &cuda->device);
         if (status != FBL_OK) {
@@ -120,7 +134,7 @@ FblStatus fbl_driver_cuda_create(FblContext *ctx, const FblPassOptions *options,
         }
         cuda->options.arch = cuda->device->arch;
     }
-    snprintf(cuda->target, sizeof cuda->target, "cuda sm_%d %s", cuda->options.arch, precision);
+    snprintf(cuda->target, sizeof cuda->target, "cuda sm_%d %s%s", cuda->options.arch, precision, gemm == FBL_CUDA_GEMM_WGMMA ? " wgmma" : "");
     FblStatus status = read_tiles(ctx, options, cuda);
     if (status != FBL_OK) {
         fbl_driver_cuda_destroy(cuda);
@@ -188,6 +202,7 @@ FblStatus fbl_driver_cuda_compile(const FblDriverCuda *cuda, FblKernel *const *k
     FblCudaSource sources[FBL_CUDA_UNIT];
     char *text = NULL;
     size_t length = 0, made = 0;
+    bool specific = false;
     FILE *out = open_memstream(&text, &length);
     FblStatus status = out ? FBL_OK : FBL_NOMEM;
     for (; status == FBL_OK && made < count; made++) {
@@ -195,6 +210,7 @@ FblStatus fbl_driver_cuda_compile(const FblDriverCuda *cuda, FblKernel *const *k
         if (status != FBL_OK) {
             break;
         }
+        specific |= sources[made].specific;
         fprintf(out, "%s\n", sources[made].text);
     }
     if (out) {
@@ -204,7 +220,7 @@ FblStatus fbl_driver_cuda_compile(const FblDriverCuda *cuda, FblKernel *const *k
         char *unit = unit_text(text);
         void *image = NULL;
         size_t size = 0;
-        status = fbl_nvrtc_compile(unit, cuda->options.arch, false, false, &image, &size, NULL, error, error_size);
+        status = fbl_nvrtc_compile(unit, cuda->options.arch, specific, false, &image, &size, NULL, error, error_size);
         for (size_t k = 0; status == FBL_OK && k < count; k++) {
             take_code(&sources[k], image, size, out_codes[k]);
         }
@@ -242,7 +258,7 @@ FblStatus fbl_driver_cuda_emit(const FblDriverCuda *cuda, const FblKernel *kerne
     } else {
         char *unit = unit_text(source.text);
         void *image = NULL;
-        status = fbl_nvrtc_compile(unit, cuda->options.arch, false, form == 'p', &image, out_size, NULL, error, error_size);
+        status = fbl_nvrtc_compile(unit, cuda->options.arch, source.specific, form == 'p', &image, out_size, NULL, error, error_size);
         *out_text = image;
         *out_size -= status == FBL_OK && form == 'p' ? 1 : 0;
         free(unit);

@@ -22,7 +22,7 @@ typedef struct FblDriverCuda {
 
 // Sets *out_cuda for a target "cuda" (the GPU's own architecture: opens it) or "cuda:sm_90", NULL for "cpu". E0649 for
 // other targets and for precisions that do not exist, E0651 for a line of --tune-file, E0652 for --tune. Reads target, precision,
-// tune and tune_file of the options.
+// gemm, tune and tune_file of the options.
 FblStatus fbl_driver_cuda_create(FblContext *ctx, const FblPassOptions *options, FblDriverCuda **out_cuda);
 void fbl_driver_cuda_destroy(FblDriverCuda *cuda);
 

@@ -264,12 +264,15 @@ void fbl_training_file_target(FblTraining *training) {
     const cJSON *target = cJSON_GetObjectItemCaseSensitive(root, "target");
     FblPassOptions *passes = &training->cli->passes, fresh = fbl_options_default();
     int arch;
-    char precision[8];
+    char precision[8], gemm[8] = "";
     // The options' default texts are constants, so equal addresses mean that nobody chose.
-    if (cJSON_IsString(target) && passes->target == fresh.target && sscanf(target->valuestring, "cuda sm_%d %7s", &arch, precision) == 2) {
+    if (cJSON_IsString(target) && passes->target == fresh.target && sscanf(target->valuestring, "cuda sm_%d %7s %7s", &arch, precision, gemm) >= 2) {
         passes->target = "cuda";
         if (passes->precision == fresh.precision) {
             passes->precision = fbl_arena_strndup(fbl_context_arena(training->ctx), precision, strlen(precision));
+        }
+        if (passes->gemm == fresh.gemm && strcmp(gemm, "wgmma") == 0) {
+            passes->gemm = "wgmma";
         }
     }
     // "... bf16" and "... bf16-emulated" end the name of a CPU.

@@ -8,7 +8,7 @@ function(fbl_embed_text target symbol)
 endfunction()
 
 # What precedes every kernel.
-fbl_embed_text(fbl_codegen fbl_cuda_preamble_bytes ${CMAKE_SOURCE_DIR}/codegen/cuda/preamble.cuh)
+fbl_embed_text(fbl_codegen fbl_cuda_preamble_bytes ${CMAKE_SOURCE_DIR}/codegen/cuda/preamble.cuh ${CMAKE_SOURCE_DIR}/codegen/cuda/hopper.cuh)
 # The kernels around a train step.
 fbl_embed_text(fbl_runtime fbl_session_source_bytes ${CMAKE_SOURCE_DIR}/runtime/cuda/session_random.cuh ${CMAKE_SOURCE_DIR}/runtime/data/window.inc
                ${CMAKE_SOURCE_DIR}/runtime/cuda/session_kernels.cuh)

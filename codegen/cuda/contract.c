@@ -51,8 +51,8 @@ static int column_loop(const FblCudaProduct *p, int64_t *out_run) {
     }
 }
 
-// The epilogue as a device function of four neighbouring columns (or the first `left` of them).
-static void epilogue_function(FblCudaProduct *p) {
+// Of four neighbouring columns, or the first `left` of them.
+void fbl_cuda_epilogue_function(FblCudaProduct *p) {
     FblCudaEmit *e = p->e;
     const FblKBody *epilogue = &e->kernel->epilogue;
     int64_t run;
@@ -99,8 +99,7 @@ static void epilogue_function(FblCudaProduct *p) {
     fbl_cuda_line(e, 0, "}");
 }
 
-// Calls the epilogue for `acc` at row m and column n (a multiple of four) of product z.
-static void call_epilogue(FblCudaProduct *p, int indent) {
+void fbl_cuda_call_epilogue(FblCudaProduct *p, int indent) {
     FblCudaEmit *e = p->e;
     const FblContraction *c = p->c;
     const char *index;
@@ -122,7 +121,13 @@ static void call_epilogue(FblCudaProduct *p, int indent) {
         index = "z, m, n, 0";
         left = fbl_arena_printf(e->arena, "%lld - n", (long long)p->n);
     }
+    if (c->kind == FBL_CONV_WEIGHT_GRAD && p->padded - p->group_c >= 4) { // whole quads of padding
+        fbl_cuda_line(e, indent++, "if (c < %lld) {", group_c);
+    }
     fbl_cuda_line(e, indent, "%s_store(%s, acc, %s%s%s);", e->name, fbl_cuda_arguments(e), index, p->store_quad ? "" : ", ", p->store_quad ? "" : left);
+    if (c->kind == FBL_CONV_WEIGHT_GRAD && p->padded - p->group_c >= 4) {
+        fbl_cuda_line(e, indent - 1, "}");
+    }
 }
 
 // The word (row, w) of an operand's tile as a C expression.
@@ -258,6 +263,24 @@ static void results_to_shared(FblCudaProduct *p) {
     fbl_cuda_line(e, 1, "__syncthreads();");
 }
 
+void fbl_cuda_store_results(FblCudaProduct *p) {
+    FblCudaEmit *e = p->e;
+    const FblCudaTile *t = &p->tile;
+    bool split = t->splits > 1;
+    fbl_cuda_line(e, 1, "for (int q = tid; q < %lld; q += %lld) {", (long long)(t->bm * t->bn / 4), (long long)t->threads);
+    fbl_cuda_line(e, 2, "const int row = q / %lld, column = q %% %lld * 4, m = m0 + row, n = n0 + column;", (long long)(t->bn / 4), (long long)(t->bn / 4));
+    fbl_cuda_line(e, 2, "if (m < %lld && n < %lld) {", (long long)p->m, (long long)p->n);
+    fbl_cuda_line(e, 3, "const float4 acc = *(const float4 *)(results + row * %lld + column);", (long long)(t->bn + 4));
+    if (split) {
+        fbl_cuda_line(e, 3, "*(float4 *)(workspace + %lld + (((long long)blockIdx.y * %lld + z) * %lld + m) * %lld + n) = acc;", (long long)p->partial_at,
+                      (long long)p->z, (long long)p->m, (long long)p->columns);
+    } else {
+        fbl_cuda_call_epilogue(p, 3);
+    }
+    fbl_cuda_line(e, 2, "}");
+    fbl_cuda_line(e, 1, "}");
+}
+
 static void emit_main(FblCudaProduct *p) {
     FblCudaEmit *e = p->e;
     const FblCudaTile *t = &p->tile;
@@ -327,23 +350,12 @@ static void emit_main(FblCudaProduct *p) {
     fbl_cuda_line(e, 1, "fbl_copy_wait<0>();");
     fbl_cuda_line(e, 1, "__syncthreads();");
     results_to_shared(p);
-    fbl_cuda_line(e, 1, "for (int q = tid; q < %lld; q += %lld) {", (long long)(t->bm * t->bn / 4), (long long)t->threads);
-    fbl_cuda_line(e, 2, "const int row = q / %lld, column = q %% %lld * 4, m = m0 + row, n = n0 + column;", (long long)(t->bn / 4), (long long)(t->bn / 4));
-    fbl_cuda_line(e, 2, "if (m < %lld && n < %lld) {", (long long)p->m, (long long)p->n);
-    fbl_cuda_line(e, 3, "const float4 acc = *(const float4 *)(results + row * %lld + column);", (long long)(t->bn + 4));
-    if (split) {
-        fbl_cuda_line(e, 3, "*(float4 *)(workspace + %lld + (((long long)blockIdx.y * %lld + z) * %lld + m) * %lld + n) = acc;", (long long)p->partial_at,
-                      (long long)p->z, (long long)p->m, (long long)p->columns);
-    } else {
-        call_epilogue(p, 3);
-    }
-    fbl_cuda_line(e, 2, "}");
-    fbl_cuda_line(e, 1, "}");
+    fbl_cuda_store_results(p);
     fbl_cuda_line(e, 0, "}");
 }
 
-// Adds the partial sums of all runs, in order.
-static void emit_finish(FblCudaProduct *p) {
+// In the order of the runs.
+void fbl_cuda_emit_finish(FblCudaProduct *p) {
     FblCudaEmit *e = p->e;
     long long quads = p->z * p->m * p->columns / 4;
     const uint32_t grid[3] = {(uint32_t)fbl_cuda_ceil(quads, FINISH_THREADS), 1, 1};
@@ -364,7 +376,7 @@ static void emit_finish(FblCudaProduct *p) {
     fbl_cuda_line(e, 2, "acc.z += part.z;");
     fbl_cuda_line(e, 2, "acc.w += part.w;");
     fbl_cuda_line(e, 1, "}");
-    call_epilogue(p, 1);
+    fbl_cuda_call_epilogue(p, 1);
     fbl_cuda_line(e, 0, "}");
 }
 
@@ -404,6 +416,9 @@ bool fbl_cuda_problem(const FblKernel *kernel, const FblCudaOptions *options, Fb
 FblStatus fbl_cuda_emit_contraction(FblCudaEmit *e) {
     FblCudaProduct p;
     open_product(e, &p);
+    if (fbl_cuda_emit_wgmma(&p)) {
+        return FBL_OK;
+    }
     if (fbl_cuda_choose_tile(&p)) {
         const FblCudaTile *t = &p.tile;
         bool tensor = t->variant != FBL_CUDA_VARIANT_FMA;
@@ -421,14 +436,14 @@ FblStatus fbl_cuda_emit_contraction(FblCudaEmit *e) {
         o->passes = fbl_cuda_ceil(o->units, p.tile.threads);
         fbl_cuda_operand_functions(&p, o);
     }
-    epilogue_function(&p);
+    fbl_cuda_epilogue_function(&p);
     e->source->workspace_bytes = p.partial_at * 4;
     if (p.phase > 0) {
         fbl_cuda_pack_emit(&p);
     }
     emit_main(&p);
     if (p.tile.splits > 1) {
-        emit_finish(&p);
+        fbl_cuda_emit_finish(&p);
     }
     return FBL_OK;
 }

@@ -68,6 +68,15 @@ static inline int64_t fbl_cuda_words(const FblCudaProduct *p) { return p->halves
 // Words of a tile of `rows` rows.
 static inline int64_t fbl_cuda_tile_words(int64_t rows, int64_t words, bool along_rows) { return along_rows ? words * (rows + 8) : rows * (words + 4); }
 
+// contract.c: the epilogue as a device function, and a call of it for `acc` at row m and column n of product z; the loop over
+// results that lie in shared memory as rows of bn + 4 floats; the phase that adds partial sums.
+void fbl_cuda_epilogue_function(FblCudaProduct *p);
+void fbl_cuda_call_epilogue(FblCudaProduct *p, int indent);
+void fbl_cuda_store_results(FblCudaProduct *p);
+void fbl_cuda_emit_finish(FblCudaProduct *p);
+// contract_wgmma.c: the product by wgmma. False, with nothing emitted, where it cannot be, or is not asked for.
+bool fbl_cuda_emit_wgmma(FblCudaProduct *p);
+
 // contract_tile.c: sets p->tile, to what the table of tuned tiles (options->tune) has for this problem where that fits,
 // else to the tile with the least estimated time. Operands are prepared. True: from the table.
 bool fbl_cuda_choose_tile(FblCudaProduct *p);
@@ -78,6 +87,9 @@ bool fbl_cuda_tile_of(const FblCudaProduct *p, const FblCudaChoice *choice, FblC
 size_t fbl_cuda_tile_candidates(const FblCudaProduct *p, FblCudaChoice *out, size_t max);
 // What the product is in the table.
 FblCudaProblem fbl_cuda_problem_of(const FblCudaProduct *p);
+// Shared memory that one block may have, in bytes.
+int64_t fbl_cuda_shared_limit(int32_t arch);
+#define FBL_CUDA_PARTIAL_LIMIT ((int64_t)64 << 20) // bytes of partial sums
 // contract_load.c: device functions of the operands' bodies; code that moves the next tile.
 void fbl_cuda_operand_prepare(FblCudaProduct *p, FblCudaOperand *o);
 void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o);

@@ -4,7 +4,6 @@
 
 #include "codegen/cuda/contract_internal.h"
 
-#define WORKSPACE_LIMIT ((int64_t)64 << 20) // bytes of partial sums
 #define MAX_SPLITS 1024
 
 // A tile of a variant; `by` is the variant's division of the block.
@@ -46,8 +45,7 @@ static const Variant variants[FBL_CUDA_VARIANT_COUNT] = {
     [FBL_CUDA_VARIANT_MMA] = {can_mma, shapes, SHAPES, mma_tile},
 };
 
-// Shared memory that one block may have.
-static int64_t shared_limit(int32_t arch) {
+int64_t fbl_cuda_shared_limit(int32_t arch) {
     return 1024 * (arch < 80 ? 64 : arch == 86 || arch == 89 || arch >= 120 ? 99 : arch < 90 ? 163 : 227);
 }
 
@@ -59,12 +57,12 @@ static bool fit(const FblCudaProduct *p, FblCudaTile *t, int64_t stages, int64_t
     int64_t stage = fbl_cuda_tile_words(t->bm, words, p->operand[0].rows) + fbl_cuda_tile_words(t->bn, words, p->operand[1].rows);
     t->stages = stages;
     t->shared_bytes = 4 * fbl_cuda_max(stages * stage, t->bm * (t->bn + 4));
-    if (splits > steps || splits > MAX_SPLITS || t->shared_bytes > shared_limit(p->e->options->arch)) {
+    if (splits > steps || splits > MAX_SPLITS || t->shared_bytes > fbl_cuda_shared_limit(p->e->options->arch)) {
         return false;
     }
     t->per_split = fbl_cuda_ceil(steps, splits);
     t->splits = fbl_cuda_ceil(steps, t->per_split);
-    return t->splits == 1 || (double)t->splits * (double)p->z * (double)p->m * (double)p->columns * 4 <= (double)WORKSPACE_LIMIT;
+    return t->splits == 1 || (double)t->splits * (double)p->z * (double)p->m * (double)p->columns * 4 <= (double)FBL_CUDA_PARTIAL_LIMIT;
 }
 
 // Estimated clocks. Rates are multiply-adds a clock and multiprocessor that such code reaches, not peaks.
@@ -72,7 +70,7 @@ static double clocks(const FblCudaProduct *p, const FblCudaTile *t) {
     int64_t processors = fbl_cuda_processors(p->e->options->arch);
     double rate = !p->tensor ? 80 : p->halves ? 700 : 350;
     int64_t blocks = p->z * fbl_cuda_ceil(p->m, t->bm) * fbl_cuda_ceil(p->n, t->bn) * t->splits;
-    int64_t resident = fbl_cuda_min(shared_limit(p->e->options->arch) / t->shared_bytes, 65536 / (t->threads * 128));
+    int64_t resident = fbl_cuda_min(fbl_cuda_shared_limit(p->e->options->arch) / t->shared_bytes, 65536 / (t->threads * 128));
     resident = fbl_cuda_max(1, fbl_cuda_min(resident, fbl_cuda_ceil(blocks, processors)));
     double waves = (double)fbl_cuda_ceil(blocks, processors * resident);
     double multiply = (double)(t->bm * t->bn * t->bk) / rate;

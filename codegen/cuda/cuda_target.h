@@ -19,10 +19,15 @@
 // BF16 and F16 round both factors to that format first (to nearest, ties to even) and multiply on tensor cores.
 typedef enum FblCudaPrecision { FBL_CUDA_F32, FBL_CUDA_TF32, FBL_CUDA_BF16, FBL_CUDA_F16 } FblCudaPrecision;
 
+// Which instructions multiply on tensor cores: MMA a warp's mma.sync; WGMMA, where there are (sm_90; bf16, f16, and tf32 except weight
+// gradients), a warpgroup's wgmma, elsewhere MMA. AUTO is MMA.
+typedef enum FblCudaGemm { FBL_CUDA_GEMM_AUTO, FBL_CUDA_GEMM_MMA, FBL_CUDA_GEMM_WGMMA } FblCudaGemm;
+
 typedef struct FblCudaOptions {
     int32_t arch; // compute capability times ten: 75, 80, 86, 89, 90, 100, ...
     FblCudaPrecision precision;
     const FblCudaTune *tune; // tuned tiles; NULL: the cost model chooses
+    FblCudaGemm gemm;
 } FblCudaOptions;
 
 typedef struct FblCudaPhase {
@@ -36,6 +41,7 @@ typedef struct FblCudaSource {
     int32_t phases;
     FblCudaPhase phase[FBL_KERNEL_MAX_PHASES];
     int64_t workspace_bytes;
+    bool specific; // needs the features of the very architecture: sm_90a
 } FblCudaSource;
 
 // Text that precedes the kernels of a translation unit: types, Philox, conversions, PTX wrappers. Static storage.

@@ -169,8 +169,8 @@ FblStatus fbl_nvrtc_compile(const char *source, int32_t arch, bool specific, boo
     }
     char option[64];
     snprintf(option, sizeof option, "--gpu-architecture=%s_%d%s", ptx ? "compute" : "sm", arch, specific && (arch == 90 || arch == 100) ? "a" : "");
-    const char *options[] = {option, "--std=c++17"};
-    result = nvrtc.compile(program, 2, options);
+    const char *options[] = {option, "--std=c++17", "--ptxas-options=-v"}; // the last: for a log that is asked for
+    result = nvrtc.compile(program, out_log && !ptx ? 3 : 2, options);
     char *log = read_log(program);
     FblStatus status = FBL_OK;
     if (result == 5) { // an invalid option: only the architecture can be one

@@ -18,7 +18,8 @@ bool fbl_nvrtc_available(int32_t *out_version, char *error, size_t error_size);
 // cubin, or to PTX text (with its final zero) when `ptx`. *out_image is malloc'ed. FBL_UNSUPPORTED when NVRTC is
 // missing or too old for `arch`; FBL_INTERNAL when the source does not compile: `error` then has the first lines of
 // the log and, where a line of the log points into a kernel, that kernel's name and its .fbl lines from the header
-// comment in `source`. *out_log (may be NULL) gets the whole log, malloc'ed, "" when there is none.
+// comment in `source`. *out_log (may be NULL) gets the whole log with registers and spills of each kernel of a cubin, malloc'ed,
+// "" when there is none.
 FblStatus fbl_nvrtc_compile(const char *source, int32_t arch, bool specific, bool ptx, void **out_image, size_t *out_size,
                             char **out_log, char *error, size_t error_size);
 

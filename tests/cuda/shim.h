@@ -40,16 +40,24 @@ static inline uchar4 make_uchar4(int x, int y, int z, int w) { return {(unsigned
 #define SHIM_THREADS 1024
 #define SHIM_STACK (96 * 1024)
 #define SHIM_SHARED (228 * 1024)
-#define SHIM_PENDING 64
+#define SHIM_PENDING 128
 
-enum ShimState { SHIM_READY, SHIM_BLOCK, SHIM_WARP, SHIM_DONE };
-enum ShimOp { SHIM_XOR, SHIM_UP, SHIM_FROM, SHIM_TURN, SHIM_TF32, SHIM_BF16, SHIM_F16 };
+enum ShimState { SHIM_READY, SHIM_BLOCK, SHIM_WARP, SHIM_BARRIER, SHIM_DONE };
+enum ShimOp { SHIM_XOR, SHIM_UP, SHIM_FROM, SHIM_TURN, SHIM_TF32, SHIM_BF16, SHIM_F16, SHIM_WGMMA, SHIM_WGMMA_FENCE, SHIM_WGMMA_COMMIT, SHIM_WGMMA_WAIT };
 
 struct ShimCopy {
     unsigned *to;
     const float *from;
     bool inside;
     int group, bytes;
+};
+
+// A warpgroup product that was issued: formats and descriptors.
+struct ShimProduct {
+    ShimOp format;
+    unsigned long long a, b;
+    bool turn_a, turn_b, done;
+    int group;
 };
 
 struct ShimThread {
@@ -64,6 +72,9 @@ struct ShimThread {
     int group; // copies committed so far
     int pending_count;
     ShimCopy pending[SHIM_PENDING];
+    bool unfenced;             // copies have landed that the tensor cores may not see yet
+    unsigned barrier, parity; // what it waits for
+    ShimProduct product;
     struct { unsigned x, y, z; } index;
 #if defined(__x86_64__)
     void *stack_pointer;
@@ -73,7 +84,10 @@ struct ShimThread {
 };
 
 struct ShimDim { unsigned x, y, z; };
-alignas(128) static unsigned fbl_shared[SHIM_SHARED / 4];
+// Shared memory starts at some address that is aligned to 16 bytes only, as kernels may assume no more.
+#define SHIM_BASE 1024u
+alignas(1024) static unsigned shim_window[SHIM_SHARED / 4 + 4];
+static unsigned *const fbl_shared = shim_window + 4;
 static ShimThread shim_threads[SHIM_THREADS];
 static ShimThread *shim_now;
 static unsigned char *shim_stacks;
@@ -81,6 +95,7 @@ static ShimDim blockIdx, gridDim, blockDim;
 static void (*shim_call)(void **);
 static void **shim_arguments;
 static const char *shim_name;
+static uint64_t shim_random; // 0: threads in order
 #define threadIdx (shim_now->index)
 
 [[noreturn]] static void shim_fail(const char *what) {
@@ -111,11 +126,13 @@ static void shim_to_thread(ShimThread *thread) {
 }
 #endif
 
+static void shim_end();
 static void shim_main() {
     shim_call(shim_arguments);
     if (shim_now->pending_count > 0) {
         shim_fail("a thread ended with copies under way");
     }
+    shim_end();
     shim_now->state = SHIM_DONE;
     shim_to_scheduler();
 }
@@ -125,6 +142,7 @@ static void shim_prepare(int number) {
     unsigned char *stack = shim_stacks + (size_t)number * SHIM_STACK;
     thread->state = SHIM_READY;
     thread->group = thread->pending_count = 0;
+    thread->unfenced = false;
     thread->index = {(unsigned)number % blockDim.x, (unsigned)number / blockDim.x % blockDim.y, (unsigned)number / blockDim.x / blockDim.y};
 #if defined(__x86_64__)
     void **top = (void **)(stack + SHIM_STACK - 64); // after `ret` the stack is aligned as after a call
@@ -270,6 +288,7 @@ template <int left> static inline void fbl_copy_wait() {
             } else {
                 std::memset(copy.to, 0, copy.bytes);
             }
+            shim_now->unfenced = true;
         } else {
             shim_now->pending[kept++] = copy;
         }
@@ -317,13 +336,17 @@ static void shim_do_turn(ShimThread *warp) {
     }
 }
 
+#include "shim_hopper.h"
+
 static void shim_do_warp(ShimThread *warp) {
     for (int lane = 1; lane < 32; lane++) {
         if (warp[lane].op != warp[0].op) {
             shim_fail("the lanes of a warp call different functions");
         }
     }
-    if (warp[0].op >= SHIM_TF32) {
+    if (warp[0].op >= SHIM_WGMMA) {
+        shim_do_wgmma(warp, &shim_warps[(warp - shim_threads) / 32]);
+    } else if (warp[0].op >= SHIM_TF32) {
         shim_do_mma(warp);
     } else if (warp[0].op == SHIM_TURN) {
         shim_do_turn(warp);
@@ -336,7 +359,6 @@ static void shim_do_warp(ShimThread *warp) {
     }
 }
 
-static uint64_t shim_random;
 static unsigned shim_below(unsigned n) {
     shim_random = shim_random * 6364136223846793005ull + 1442695040888963407ull;
     return (unsigned)((shim_random >> 33) % n);
@@ -348,7 +370,11 @@ static void shim_block(int count) {
         shim_prepare(i);
         order[i] = i;
     }
-    std::memset(fbl_shared, 0xff, sizeof fbl_shared);
+    std::memset(shim_window, 0xff, sizeof shim_window);
+    for (ShimWarp &warp : shim_warps) {
+        warp.fenced = warp.flying = false;
+        warp.group = warp.count = 0;
+    }
     for (;;) {
         bool progress = false;
         for (int i = count - 1; i > 0 && shim_random != 0; i--) {
@@ -357,8 +383,12 @@ static void shim_block(int count) {
             order[k] = swap;
         }
         for (int i = 0; i < count; i++) {
-            if (shim_threads[order[i]].state == SHIM_READY) {
-                shim_to_thread(&shim_threads[order[i]]);
+            ShimThread *thread = &shim_threads[order[i]];
+            if (thread->state == SHIM_BARRIER && shim_barrier_done(thread->barrier, thread->parity)) {
+                thread->state = SHIM_READY;
+            }
+            if (thread->state == SHIM_READY) {
+                shim_to_thread(thread);
                 progress = true;
             }
         }

@@ -1,0 +1,229 @@
+// Contractions by wgmma: which tile, and the kernel around it. One warpgroup loads, one or two multiply; `full` barriers tell the
+// multiplying ones that a stage has come, `empty` barriers the loading one that it has been read.
+#include "codegen/cuda/contract_wgmma.h"
+
+#define ELEMENT_LIMIT ((int64_t)1 << 28) // of a packed factor: keeps addresses inside an int
+#define LAG 2                            // stages whose copies may be under way when a stage is announced
+#define ROUND_UP 1024                    // bytes after which the swizzle's pattern repeats: tiles start at a multiple
+
+static int64_t stage_bytes(const FblCudaTile *t) { return (t->bm + t->bn) * 128; }
+
+// Estimated clocks, as contract_tile.c counts them: what such code is meant to reach, nothing is measured.
+static double clocks(const FblCudaWide *wide, const FblCudaTile *t) {
+    const FblCudaProduct *p = wide->p;
+    int64_t processors = fbl_cuda_processors(p->e->options->arch);
+    int64_t blocks = p->z * fbl_cuda_ceil(p->m, t->bm) * fbl_cuda_ceil(p->n, t->bn) * t->splits;
+    int64_t resident = fbl_cuda_min(fbl_cuda_shared_limit(p->e->options->arch) / t->shared_bytes, 65536 / (t->threads * (t->bn / 2 + 48)));
+    resident = fbl_cuda_max(1, fbl_cuda_min(resident, fbl_cuda_ceil(blocks, processors)));
+    double waves = (double)fbl_cuda_ceil(blocks, processors * resident);
+    double multiply = (double)(t->bm * fbl_cuda_max(t->bn, 32) * t->bk) / (wide->size == 2 ? 1400 : 700);
+    double load = (double)stage_bytes(t) / 40;
+    double step = (double)resident * (multiply > load ? multiply : load);
+    double time = waves * ((double)t->per_split * (step > 200 ? step : 200) + 2000);
+    if (t->splits > 1) {
+        time += 3500 + 2.0 * (double)(t->splits * p->z * p->m * p->columns * 4) / ((double)processors * 20);
+    }
+    return time;
+}
+
+static void choose_tile(FblCudaWide *wide) {
+    static const int16_t columns[] = {256, 128, 64, 32, 16};
+    FblCudaProduct *p = wide->p;
+    double best = -1;
+    for (int64_t consumers = 2; consumers >= 1; consumers--) {
+        for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+            FblCudaTile t = {.bm = 64 * consumers, .bn = columns[i], .bk = 128 / wide->size, .threads = (consumers + 1) * FBL_CUDA_WARPGROUP};
+            if (wide->factor[1].turned && t.bn < 64) {
+                continue; // a block of turned rows is 64 wide
+            }
+            int64_t limit = fbl_cuda_shared_limit(p->e->options->arch);
+            t.stages = fbl_cuda_min(6, (limit - ROUND_UP) / (stage_bytes(&t) + 16));
+            t.shared_bytes = ROUND_UP + fbl_cuda_max(t.stages * (stage_bytes(&t) + 16), 4 * t.bm * (t.bn + 4));
+            if (t.stages <= LAG || t.shared_bytes > limit) {
+                continue;
+            }
+            int64_t steps = fbl_cuda_ceil(p->k, t.bk);
+            for (int64_t splits = 1; splits <= steps && splits <= 1024; splits *= 2) {
+                t.per_split = fbl_cuda_ceil(steps, splits);
+                t.splits = fbl_cuda_ceil(steps, t.per_split);
+                if (t.splits > 1 && (double)t.splits * (double)p->z * (double)p->m * (double)p->columns * 4 > (double)FBL_CUDA_PARTIAL_LIMIT) {
+                    break;
+                }
+                double time = clocks(wide, &t);
+                if (best < 0 || time < best) {
+                    best = time;
+                    p->tile = t;
+                    wide->consumers = consumers;
+                }
+            }
+        }
+    }
+}
+
+static const char *format_name(const FblCudaProduct *p) {
+    static const char *const names[] = {"", "tf32", "bf16", "f16"};
+    return names[p->e->options->precision];
+}
+
+// The descriptor of a factor in `stage`, for rows from `first` on (a multiple of 64).
+static const char *descriptor(FblCudaWide *wide, const FblCudaFactor *f, const char *first) {
+    FblArena *arena = wide->p->e->arena;
+    // Along the sum, 8 rows are 1024 bytes; turned, 8 indices of the sum are, and the next 64 rows lie behind all bk of them.
+    long long leading = f->turned ? wide->p->tile.bk * 128 : 16;
+    const char *address = fbl_arena_printf(arena, "%c_tile + stage * %lld", f->o->name, (long long)f->bytes);
+    if (first) {
+        address = fbl_arena_printf(arena, "%s + %s * %lld", address, first, (long long)(f->turned ? leading : 64 * 128));
+    }
+    return fbl_arena_printf(arena, "fbl_wgmma_factor(%s, %lld, 1024, 1)", address, leading);
+}
+
+static void emit_producer(FblCudaWide *wide) {
+    FblCudaProduct *p = wide->p;
+    FblCudaEmit *e = p->e;
+    long long stages = p->tile.stages, first = wide->consumers * FBL_CUDA_WARPGROUP;
+    fbl_cuda_line(e, 1, "if (tid >= %lld) { // loads", first);
+    fbl_cuda_line(e, 2, "const int t = tid - %lld;", first);
+    fbl_cuda_wide_setup(wide, &wide->factor[0]);
+    fbl_cuda_wide_setup(wide, &wide->factor[1]);
+    fbl_cuda_line(e, 2, "for (int step = first; step < last; step++) {");
+    fbl_cuda_line(e, 3, "const int turn = step - first, stage = turn %% %lld;", stages);
+    fbl_cuda_line(e, 3, "fbl_barrier_wait(empty + stage * 8, (turn / %lld & 1) ^ 1);", stages);
+    fbl_cuda_wide_fetch(wide, &wide->factor[0]);
+    fbl_cuda_wide_fetch(wide, &wide->factor[1]);
+    fbl_cuda_line(e, 3, "fbl_copy_commit();");
+    fbl_cuda_line(e, 3, "if (turn >= %d) {", LAG);
+    fbl_cuda_line(e, 4, "fbl_copy_wait<%d>();", LAG);
+    fbl_cuda_line(e, 4, "fbl_fence_async();");
+    fbl_cuda_line(e, 4, "fbl_barrier_arrive(full + (turn - %d) %% %lld * 8);", LAG, stages);
+    fbl_cuda_line(e, 3, "}");
+    fbl_cuda_line(e, 2, "}");
+    fbl_cuda_line(e, 2, "fbl_copy_wait<0>();");
+    fbl_cuda_line(e, 2, "fbl_fence_async();");
+    fbl_cuda_line(e, 2, "for (int turn = fbl_imax(last - first - %d, 0); turn < last - first; turn++) {", LAG);
+    fbl_cuda_line(e, 3, "fbl_barrier_arrive(full + turn %% %lld * 8);", stages);
+    fbl_cuda_line(e, 2, "}");
+}
+
+static void emit_consumers(FblCudaWide *wide) {
+    FblCudaProduct *p = wide->p;
+    FblCudaEmit *e = p->e;
+    const FblCudaFactor *a = &wide->factor[0], *b = &wide->factor[1];
+    long long stages = p->tile.stages;
+    fbl_cuda_line(e, 1, "} else { // multiply");
+    fbl_cuda_line(e, 2, "for (int step = first; step < last; step++) {");
+    fbl_cuda_line(e, 3, "const int turn = step - first, stage = turn %% %lld;", stages);
+    fbl_cuda_line(e, 3, "fbl_barrier_wait(full + stage * 8, turn / %lld & 1);", stages);
+    fbl_cuda_line(e, 3, "const unsigned long long a = %s;", descriptor(wide, a, wide->consumers > 1 ? "tid / 128" : NULL));
+    fbl_cuda_line(e, 3, "const unsigned long long b = %s;", descriptor(wide, b, NULL));
+    fbl_cuda_line(e, 3, "fbl_wgmma_hold(sum);");
+    fbl_cuda_line(e, 3, "fbl_wgmma_fence();");
+    for (int part = 0; part < 4; part++) { // 32 bytes of the sum each; descriptors count in 16 bytes
+        long long at[2] = {part * (a->turned ? 16 * 128 : 32) / 16, part * (b->turned ? 16 * 128 : 32) / 16};
+        fbl_cuda_line(e, 3, "fbl_wgmma_%s<%d, %d>(sum, a + %lld, b + %lld);", format_name(p), a->turned, b->turned, at[0], at[1]);
+    }
+    fbl_cuda_line(e, 3, "fbl_wgmma_commit();");
+    fbl_cuda_line(e, 3, "fbl_wgmma_wait<1>();");
+    fbl_cuda_line(e, 3, "if (turn > 0 && lane == 0) {");
+    fbl_cuda_line(e, 4, "fbl_barrier_arrive(empty + (turn - 1) %% %lld * 8);", stages);
+    fbl_cuda_line(e, 3, "}");
+    fbl_cuda_line(e, 2, "}");
+    fbl_cuda_line(e, 2, "fbl_wgmma_wait<0>();");
+    fbl_cuda_line(e, 2, "fbl_wgmma_hold(sum);");
+    fbl_cuda_line(e, 1, "}");
+}
+
+static void emit_main(FblCudaWide *wide) {
+    FblCudaProduct *p = wide->p;
+    FblCudaEmit *e = p->e;
+    const FblCudaTile *t = &p->tile;
+    long long m_tiles = fbl_cuda_ceil(p->m, t->bm), n_tiles = fbl_cuda_ceil(p->n, t->bn), steps = fbl_cuda_ceil(p->k, t->bk), stages = t->stages, stride = t->bn + 4;
+    const uint32_t grid[3] = {(uint32_t)(m_tiles * n_tiles * p->z), (uint32_t)t->splits, 1};
+    fbl_cuda_line(e, 0, "// product %lld x %lld x %lld by wgmma, tile %lld x %lld x %lld, %lld stages, %lld runs of the sum", (long long)p->m, (long long)p->n, (long long)p->k,
+                  (long long)t->bm, (long long)t->bn, (long long)t->bk, stages, (long long)t->splits);
+    fbl_cuda_begin_entry(e, p->phase, true, (uint32_t)t->threads, grid);
+    e->source->phase[p->phase].shared_bytes = (uint32_t)t->shared_bytes;
+    fbl_cuda_line(e, 1, "FBL_DYNAMIC_SHARED;");
+    fbl_cuda_line(e, 1, "const unsigned a_tile = (fbl_shared_address(fbl_shared) + %d) / %d * %d, b_tile = a_tile + %lld;", ROUND_UP - 1, ROUND_UP, ROUND_UP,
+                  stages * (long long)wide->factor[0].bytes);
+    fbl_cuda_line(e, 1, "const unsigned full = a_tile + %lld, empty = full + %lld;", stages * (long long)stage_bytes(t), 8 * stages);
+    fbl_cuda_line(e, 1, "const int tid = threadIdx.x, lane = tid %% 32;");
+    fbl_cuda_line(e, 1, "const int n0 = blockIdx.x %% %lld * %lld, m0 = blockIdx.x / %lld %% %lld * %lld, z = blockIdx.x / %lld;", n_tiles, (long long)t->bn, n_tiles, m_tiles,
+                  (long long)t->bm, n_tiles * m_tiles);
+    if (t->splits > 1) {
+        fbl_cuda_line(e, 1, "const int first = blockIdx.y * %lld, last = fbl_imin(first + %lld, %lld);", (long long)t->per_split, (long long)t->per_split, steps);
+    } else {
+        fbl_cuda_line(e, 1, "const int first = 0, last = %lld;", steps);
+    }
+    fbl_cuda_line(e, 1, "if (tid == 0) {");
+    fbl_cuda_line(e, 2, "for (int stage = 0; stage < %lld; stage++) {", stages);
+    fbl_cuda_line(e, 3, "fbl_barrier_init(full + stage * 8, %d);", FBL_CUDA_WARPGROUP);
+    fbl_cuda_line(e, 3, "fbl_barrier_init(empty + stage * 8, %lld); // a lane of each warp", 4 * (long long)wide->consumers);
+    fbl_cuda_line(e, 2, "}");
+    fbl_cuda_line(e, 2, "fbl_barrier_fence();");
+    fbl_cuda_line(e, 1, "}");
+    fbl_cuda_line(e, 1, "__syncthreads();");
+    fbl_cuda_line(e, 1, "float sum[%lld] = {};", (long long)t->bn / 2);
+    emit_producer(wide);
+    emit_consumers(wide);
+    fbl_cuda_line(e, 1, "__syncthreads();");
+    fbl_cuda_line(e, 1, "float *results = (float *)fbl_shared;");
+    fbl_cuda_line(e, 1, "if (tid < %lld) {", (long long)wide->consumers * FBL_CUDA_WARPGROUP);
+    fbl_cuda_line(e, 2, "#pragma unroll");
+    fbl_cuda_line(e, 2, "for (int j = 0; j < %lld; j++) {", (long long)t->bn / 8);
+    fbl_cuda_line(e, 3, "float *to = results + (tid / 32 * 16 + lane / 4) * %lld + j * 8 + lane %% 4 * 2;", stride);
+    fbl_cuda_line(e, 3, "to[0] = sum[4 * j];");
+    fbl_cuda_line(e, 3, "to[1] = sum[4 * j + 1];");
+    fbl_cuda_line(e, 3, "to[%lld] = sum[4 * j + 2];", 8 * stride);
+    fbl_cuda_line(e, 3, "to[%lld] = sum[4 * j + 3];", 8 * stride + 1);
+    fbl_cuda_line(e, 2, "}");
+    fbl_cuda_line(e, 1, "}");
+    fbl_cuda_line(e, 1, "__syncthreads();");
+    fbl_cuda_store_results(p);
+    fbl_cuda_line(e, 0, "}");
+}
+
+bool fbl_cuda_emit_wgmma(FblCudaProduct *product) {
+    FblCudaProduct own = *product, *p = &own;
+    FblCudaEmit *e = p->e;
+    FblCudaWide wide = {.p = p, .size = p->halves ? 2 : 4, .piece = p->halves ? 8 : 4};
+    bool weight_grad = p->c->kind == FBL_CONV_WEIGHT_GRAD;
+    // tf32 factors must lie along the sum, and a weight gradient's are images, which lie along channels.
+    if (e->options->gemm != FBL_CUDA_GEMM_WGMMA || e->options->arch != 90 || !p->tensor || (weight_grad && !p->halves)) {
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        FblCudaOperand *o = &p->operand[i];
+        o->name = "ab"[i];
+        o->number = weight_grad ? 1 - i : i; // the rows of a weight gradient are those of its second operand
+        o->body = &e->kernel->operands[o->number];
+        fbl_cuda_operand_prepare(p, o);
+        o->packed = true;
+        o->async = false;
+    }
+    fbl_cuda_wide_plan(&wide);
+    for (int i = 0; i < 2; i++) {
+        FblCudaFactor *f = &wide.factor[i];
+        if (f->elements > ELEMENT_LIMIT) {
+            return false;
+        }
+        f->o->packed_at = p->partial_at;
+        p->partial_at += fbl_cuda_ceil(f->elements * wide.size, 256) * 64;
+    }
+    p->phase = 1;
+    choose_tile(&wide);
+    for (int i = 0; i < 2; i++) {
+        FblCudaFactor *f = &wide.factor[i];
+        f->tile = i == 0 ? p->tile.bm : p->tile.bn;
+        f->bytes = f->tile * 128;
+        fbl_cuda_operand_functions(p, f->o);
+    }
+    fbl_cuda_epilogue_function(p);
+    e->source->workspace_bytes = p->partial_at * 4;
+    e->source->specific = true;
+    fbl_cuda_wide_pack(&wide);
+    emit_main(&wide);
+    if (p->tile.splits > 1) {
+        fbl_cuda_emit_finish(p);
+    }
+    return true;
+}

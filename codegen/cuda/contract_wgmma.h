@@ -1,0 +1,48 @@
+// Contractions by wgmma (Hopper): a block has warpgroups that multiply, 64 rows each, and one that brings factors into a ring of
+// stages in shared memory; barriers in shared memory say which stages are full and which may be filled again.
+//
+// Both factors are read from memory in the format of the product, in whole pieces of 16 bytes, so whatever is not that is packed
+// first (phase 0). In shared memory a factor is rows of 128 bytes whose pieces are exchanged (the 128-byte swizzle of PTX):
+//   along the sum  a row of the tile is one row of 128 bytes: bk factors
+//   turned         (bf16, f16) an index of the sum is one row of 128 bytes: 64 rows of the tile; blocks of 64 rows follow one another
+// Ownership and threads: as FblCudaProduct.
+#ifndef FBL_CODEGEN_CUDA_CONTRACT_WGMMA_H
+#define FBL_CODEGEN_CUDA_CONTRACT_WGMMA_H
+
+#include "codegen/cuda/contract_internal.h"
+
+#define FBL_CUDA_WARPGROUP 128 // threads
+
+// How a packed factor lies in the workspace. Channels (or the inner dimension of a matrix) are padded with zeros to whole pieces.
+//   IMAGE    [n][h][w][group][padded]
+//   WEIGHTS  [group][row][tap][padded]
+//   MATRIX   [batch][line][padded]: lines are rows of the tile, or, turned, indices of the sum
+typedef enum FblCudaForm { FBL_CUDA_IMAGE, FBL_CUDA_WEIGHTS, FBL_CUDA_MATRIX } FblCudaForm;
+
+typedef struct FblCudaFactor {
+    FblCudaOperand *o;
+    FblCudaForm form;
+    bool turned;              // memory runs along rows of the product
+    int64_t rows, tile;       // of the product; of a block
+    int64_t h, w;             // IMAGE
+    int64_t lines;            // MATRIX
+    int64_t channels, padded; // along memory, of a group
+    int64_t elements;         // of the packed array
+    int64_t bytes;            // of a stage
+} FblCudaFactor;
+
+typedef struct FblCudaWide {
+    FblCudaProduct *p;
+    int64_t size, piece; // bytes of a factor; factors in 16 bytes
+    int64_t consumers;   // warpgroups that multiply
+    FblCudaFactor factor[2];
+} FblCudaWide;
+
+// contract_wgmma_load.c: how the factors lie; the phase that packs them; the variables that the loading threads keep
+// (`t`: number of the thread), and the copies of one `step` into `stage`.
+void fbl_cuda_wide_plan(FblCudaWide *wide);
+void fbl_cuda_wide_pack(FblCudaWide *wide);
+void fbl_cuda_wide_setup(FblCudaWide *wide, const FblCudaFactor *f);
+void fbl_cuda_wide_fetch(FblCudaWide *wide, const FblCudaFactor *f);
+
+#endif

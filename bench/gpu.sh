@@ -128,17 +128,19 @@ else
     try same_bits 10 cmp "$work/a/last.safetensors" "$work/b/last.safetensors"
     try single 100 "$fblc" run models/demo_lt.fbl --target cuda --epochs 2 --quiet --check-finite --out "$work/c"
     try same_bits_single 10 cmp "$work/a/last.safetensors" "$work/c/last.safetensors"
-    # Warpgroup products against mma.sync: same factors, other orders of sums. Not checked on hardware before; the default once this passes.
+    # Warpgroup products against mma.sync: same factors, other orders of sums. Not checked on hardware before.
     if [ "$arch" = 90 ]; then
-        for gemm in mma wgmma; do
+        for gemm in mma wgmma tma; do
             try "train_$gemm" 100 "$fblc" run models/demo_lt.fbl --target cuda --precision bf16 --gemm=$gemm --epochs 1 --quiet --json --out "$work/$gemm"
         done
         # Training amplifies rounding; a wrong product is off by the size of the loss.
-        try wgmma_losses 10 sh -c 'get() { sed -n "s/.*\"train_loss\":\([^,]*\),.*/\1/p" "$1" | tail -1; }
-            awk -v a="$(get "$0/train_mma.log")" -v b="$(get "$0/train_wgmma.log")" "BEGIN { print a, b; d = a - b; d = d < 0 ? -d : d; exit !(a > 0 && d <= 0.02 * a) }"' "$work"
-        if [ "${GPU_SH_TIMES:-1}" = 1 ]; then
-            row fblc_resnet50_256_bf16_wgmma "$fblc" bench models/imagenet_lt.fbl --target cuda --precision bf16 --gemm=wgmma --batch 256 --steps 10 --json
-        fi
+        for gemm in wgmma tma; do
+            try "losses_$gemm" 10 sh -c 'get() { sed -n "s/.*\"train_loss\":\([^,]*\),.*/\1/p" "$1" | tail -1; }
+                awk -v a="$(get "$0/train_mma.log")" -v b="$(get "$0/train_$1.log")" "BEGIN { print a, b; d = a - b; d = d < 0 ? -d : d; exit !(a > 0 && d <= 0.02 * a) }"' "$work" $gemm
+            if [ "${GPU_SH_TIMES:-1}" = 1 ]; then
+                row "fblc_resnet50_256_bf16_$gemm" "$fblc" bench models/imagenet_lt.fbl --target cuda --precision bf16 --gemm=$gemm --batch 256 --steps 10 --json
+            fi
+        done
     else
         skip "warpgroup products: they are for sm_90"
     fi

@@ -86,16 +86,17 @@ static FblStatus read_tiles(FblContext *ctx, const FblPassOptions *options, FblD
     return fbl_cuda_tune_read(ctx, file, &cuda->tune);
 }
 
+static const char *const gemms[] = {[FBL_CUDA_GEMM_AUTO] = "auto", [FBL_CUDA_GEMM_MMA] = "mma", [FBL_CUDA_GEMM_WGMMA] = "wgmma", [FBL_CUDA_GEMM_TMA] = "tma"};
+
 // The options' --gemm; FBL_USER with a diagnostic for anything else.
 static FblStatus read_gemm(FblContext *ctx, const char *text, FblCudaGemm *out_gemm) {
-    static const char *const names[] = {[FBL_CUDA_GEMM_AUTO] = "auto", [FBL_CUDA_GEMM_MMA] = "mma", [FBL_CUDA_GEMM_WGMMA] = "wgmma"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(names[i], text) == 0) {
+    for (size_t i = 0; i < sizeof gemms / sizeof *gemms; i++) {
+        if (strcmp(gemms[i], text) == 0) {
             *out_gemm = (FblCudaGemm)i;
             return FBL_OK;
         }
     }
-    return fbl_error(ctx, "E0649", FBL_NO_LOC, "--gemm takes auto, mma or wgmma, not `%s`", text);
+    return fbl_error(ctx, "E0649", FBL_NO_LOC, "--gemm takes auto, mma, wgmma or tma, not `%s`", text);
 }
 
 FblStatus fbl_driver_cuda_create(FblContext *ctx, const FblPassOptions *options, FblDriverCuda **out_cuda) {
@@ -134,7 +135,8 @@ FblStatus fbl_driver_cuda_create(FblContext *ctx, const FblPassOptions *options,
         }
         cuda->options.arch = cuda->device->arch;
     }
-    snprintf(cuda->target, sizeof cuda->target, "cuda sm_%d %s%s", cuda->options.arch, precision, gemm == FBL_CUDA_GEMM_WGMMA ? " wgmma" : "");
+    snprintf(cuda->target, sizeof cuda->target, "cuda sm_%d %s%s%s", cuda->options.arch, precision, gemm > FBL_CUDA_GEMM_MMA ? " " : "",
+             gemm > FBL_CUDA_GEMM_MMA ? gemms[gemm] : "");
     FblStatus status = read_tiles(ctx, options, cuda);
     if (status != FBL_OK) {
         fbl_driver_cuda_destroy(cuda);
@@ -195,6 +197,8 @@ static void take_code(const FblCudaSource *source, const void *image, size_t siz
         memcpy(to->grid, from->grid, sizeof to->grid);
         memcpy(to->block, from->block, sizeof to->block);
         to->shared_bytes = from->shared_bytes;
+        to->map_count = from->map_count;
+        memcpy(to->maps, from->maps, sizeof to->maps);
     }
 }
 

@@ -271,8 +271,8 @@ void fbl_training_file_target(FblTraining *training) {
         if (passes->precision == fresh.precision) {
             passes->precision = fbl_arena_strndup(fbl_context_arena(training->ctx), precision, strlen(precision));
         }
-        if (passes->gemm == fresh.gemm && strcmp(gemm, "wgmma") == 0) {
-            passes->gemm = "wgmma";
+        if (passes->gemm == fresh.gemm && (strcmp(gemm, "wgmma") == 0 || strcmp(gemm, "tma") == 0)) {
+            passes->gemm = strcmp(gemm, "tma") == 0 ? "tma" : "wgmma";
         }
     }
     // "... bf16" and "... bf16-emulated" end the name of a CPU.

@@ -5,6 +5,7 @@
 #ifndef FBL_CODEGEN_TARGET_H
 #define FBL_CODEGEN_TARGET_H
 
+#include "codegen/tensor_map.h"
 #include "ir/kernel.h"
 
 // What a kernel function is called with. buffers[i] is the base of buffer i of the kernel. scratch is per thread,
@@ -21,12 +22,15 @@ typedef struct FblKernelArgs {
 typedef void (*FblKernelFn)(const FblKernelArgs *args, int64_t begin, int64_t end);
 
 #define FBL_KERNEL_MAX_PHASES 3
+#define FBL_GPU_MAX_MAPS 2
 
 // How a GPU runs one phase of a kernel.
 typedef struct FblGpuPhase {
     char symbol[112]; // the entry point in the kernel's image
     uint32_t grid[3], block[3];
     uint32_t shared_bytes; // dynamic shared memory
+    int32_t map_count;     // tensor maps, which the entry point takes by value after all other parameters
+    FblTensorMap maps[FBL_GPU_MAX_MAPS];
 } FblGpuPhase;
 
 // A matrix product (ir/product.h) that a library does instead of the kernel's own code: its algorithm as the library chose it, recorded

@@ -119,7 +119,7 @@ bool fbl_kernel_code_unpack(const uint8_t *bytes, size_t size, FblKernelCode *ou
     memcpy(&used, &head.library.used, sizeof used);
     sane = sane && used <= 1 && head.library.workspace_bytes >= 0;
     for (int k = 0; k < FBL_KERNEL_MAX_PHASES; k++) {
-        sane = sane && head.items[k] >= 0;
+        sane = sane && head.items[k] >= 0 && head.gpu[k].map_count >= 0 && head.gpu[k].map_count <= FBL_GPU_MAX_MAPS;
     }
     if (!sane) {
         return false;

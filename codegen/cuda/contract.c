@@ -395,8 +395,11 @@ static void open_product(FblCudaEmit *e, FblCudaProduct *p) {
     fbl_cuda_pack_plan(p);
 }
 
+// Whether an option chooses the instruction, so that there is nothing to tune.
+static bool is_forced(const FblCudaOptions *options) { return options->gemm == FBL_CUDA_GEMM_WGMMA || options->gemm == FBL_CUDA_GEMM_TMA; }
+
 bool fbl_cuda_problem(const FblKernel *kernel, const FblCudaOptions *options, FblCudaProblem *out_problem, FblCudaChoice *choices, size_t max, size_t *out_count) {
-    if (kernel->kind != FBL_KERNEL_CONTRACTION) {
+    if (kernel->kind != FBL_KERNEL_CONTRACTION || is_forced(options)) {
         return false;
     }
     FblArena arena;
@@ -416,7 +419,7 @@ bool fbl_cuda_problem(const FblKernel *kernel, const FblCudaOptions *options, Fb
 FblStatus fbl_cuda_emit_contraction(FblCudaEmit *e) {
     FblCudaProduct p;
     open_product(e, &p);
-    if (fbl_cuda_emit_wgmma(&p)) {
+    if (is_forced(e->options) && fbl_cuda_emit_wgmma(&p, e->options->gemm == FBL_CUDA_GEMM_TMA ? FBL_CUDA_VARIANT_TMA : FBL_CUDA_VARIANT_WGMMA, NULL)) {
         return FBL_OK;
     }
     if (fbl_cuda_choose_tile(&p)) {
@@ -427,6 +430,10 @@ FblStatus fbl_cuda_emit_contraction(FblCudaEmit *e) {
                                                (int32_t)(tensor ? t->warps_n : t->tn), (int32_t)t->stages, (int32_t)t->splits},
                               text);
         fbl_cuda_line(e, 0, "// tuned: %s", text);
+    }
+    if (p.tile.variant >= FBL_CUDA_VARIANT_WGMMA) {
+        FblCudaTile tile = p.tile;
+        return fbl_cuda_emit_wgmma(&p, tile.variant, &tile) ? FBL_OK : FBL_INTERNAL; // the tile was checked against the product
     }
     for (int i = 0; i < 2; i++) {
         FblCudaOperand *o = &p.operand[i];

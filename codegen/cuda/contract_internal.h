@@ -18,7 +18,7 @@
 typedef struct FblCudaTile {
     FblCudaVariant variant;
     int64_t bm, bn, bk;
-    int64_t warps_m, warps_n; // tensor cores: warps in the block
+    int64_t warps_m, warps_n; // tensor cores: warps in the block; wgmma: warpgroups that multiply, 1
     int64_t tm, tn;           // multiply-adds: results a thread
     int64_t threads, stages;  // stages: tiles in shared memory at once
     int64_t splits, per_split; // the sum is cut into `splits` runs of `per_split` steps of bk
@@ -74,8 +74,9 @@ void fbl_cuda_epilogue_function(FblCudaProduct *p);
 void fbl_cuda_call_epilogue(FblCudaProduct *p, int indent);
 void fbl_cuda_store_results(FblCudaProduct *p);
 void fbl_cuda_emit_finish(FblCudaProduct *p);
-// contract_wgmma.c: the product by wgmma. False, with nothing emitted, where it cannot be, or is not asked for.
-bool fbl_cuda_emit_wgmma(FblCudaProduct *p);
+// contract_wgmma.c: the product by wgmma. `variant` is WGMMA or TMA, with a `tile` (of that variant and product), or with NULL the cost model's
+// tile. False, with nothing emitted, where it cannot be.
+bool fbl_cuda_emit_wgmma(const FblCudaProduct *p, FblCudaVariant variant, const FblCudaTile *tile);
 
 // contract_tile.c: sets p->tile, to what the table of tuned tiles (options->tune) has for this problem where that fits,
 // else to the tile with the least estimated time. Operands are prepared. True: from the table.

@@ -1,8 +1,9 @@
 // Which tile a block does, and whether the sum is split over blocks: what the table of tuned tiles says, else the least time
 // by a model of one multiprocessor.
 #include <stdlib.h>
+#include <string.h>
 
-#include "codegen/cuda/contract_internal.h"
+#include "codegen/cuda/contract_wgmma.h"
 
 #define MAX_SPLITS 1024
 
@@ -10,7 +11,7 @@
 typedef struct Shape {
     int16_t bm, bn;
     int16_t warps_m, warps_n; // mma: by warps
-    int16_t tm, tn;           // fma: by results a thread
+    int16_t tm, tn;           // fma: by results a thread; wgmma: bk
 } Shape;
 
 static const Shape shapes[] = {
@@ -18,6 +19,11 @@ static const Shape shapes[] = {
     {32, 64, 2, 2, 4, 4},   {32, 32, 2, 2, 4, 4},  {128, 16, 4, 1, 4, 4}, {16, 128, 1, 4, 4, 4}, {64, 16, 4, 1, 4, 4}, {16, 64, 1, 4, 4, 4},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
+static const Shape wide_shapes[] = { // of halves, then of tf32
+    {128, 256, 2, 1, 64, 0}, {128, 128, 2, 1, 64, 0}, {128, 64, 2, 1, 64, 0}, {128, 32, 2, 1, 64, 0}, {64, 256, 1, 1, 64, 0}, {64, 128, 1, 1, 64, 0}, {64, 64, 1, 1, 64, 0},
+    {128, 256, 2, 1, 32, 0}, {128, 128, 2, 1, 32, 0}, {128, 64, 2, 1, 32, 0}, {128, 32, 2, 1, 32, 0}, {64, 128, 1, 1, 32, 0}, {64, 64, 1, 1, 32, 0},
+};
+enum { WIDE_SHAPES = sizeof wide_shapes / sizeof *wide_shapes, MAX_SHAPES = (int)WIDE_SHAPES > (int)SHAPES ? (int)WIDE_SHAPES : (int)SHAPES };
 
 static FblCudaTile fma_tile(const Shape *s) {
     return (FblCudaTile){.variant = FBL_CUDA_VARIANT_FMA, .bm = s->bm, .bn = s->bn, .bk = 16, .tm = s->tm, .tn = s->tn, .threads = s->bm * s->bn / (s->tm * s->tn)};
@@ -28,8 +34,22 @@ static FblCudaTile mma_tile(const Shape *s) {
                          .threads = 32 * s->warps_m * s->warps_n};
 }
 
+static FblCudaTile wide_tile(const Shape *s) { return (FblCudaTile){.bm = s->bm, .bn = s->bn, .bk = s->tm, .warps_m = s->warps_m, .warps_n = s->warps_n}; }
+static FblCudaTile wgmma_tile(const Shape *s) {
+    FblCudaTile tile = wide_tile(s);
+    tile.variant = FBL_CUDA_VARIANT_WGMMA;
+    return tile;
+}
+static FblCudaTile tma_tile(const Shape *s) {
+    FblCudaTile tile = wide_tile(s);
+    tile.variant = FBL_CUDA_VARIANT_TMA;
+    return tile;
+}
+
 static bool can_fma(const FblCudaProduct *p) { return !p->tensor; }
 static bool can_mma(const FblCudaProduct *p) { return p->tensor; }
+static bool can_wide(const FblCudaProduct *p) { return p->tensor && p->e->options->gemm == FBL_CUDA_GEMM_AUTO; }
+static bool is_wide(FblCudaVariant variant) { return variant >= FBL_CUDA_VARIANT_WGMMA; }
 
 // A way to multiply: for which products it exists, its tiles (stages, splits and shared memory aside), and how many tiles it
 // has in shared memory when nobody chose.
@@ -43,6 +63,8 @@ typedef struct Variant {
 static const Variant variants[FBL_CUDA_VARIANT_COUNT] = {
     [FBL_CUDA_VARIANT_FMA] = {can_fma, shapes, SHAPES, fma_tile},
     [FBL_CUDA_VARIANT_MMA] = {can_mma, shapes, SHAPES, mma_tile},
+    [FBL_CUDA_VARIANT_WGMMA] = {can_wide, wide_shapes, WIDE_SHAPES, wgmma_tile},
+    [FBL_CUDA_VARIANT_TMA] = {can_wide, wide_shapes, WIDE_SHAPES, tma_tile},
 };
 
 int64_t fbl_cuda_shared_limit(int32_t arch) {
@@ -113,7 +135,13 @@ bool fbl_cuda_choice_known(const FblCudaChoice *choice) {
 }
 
 bool fbl_cuda_tile_of(const FblCudaProduct *p, const FblCudaChoice *choice, FblCudaTile *out_tile) {
-    return find_shape(choice, out_tile) && variants[choice->variant].can(p) && fit(p, out_tile, choice->stages, choice->splits);
+    if (!find_shape(choice, out_tile) || !variants[choice->variant].can(p)) {
+        return false;
+    }
+    FblCudaProduct own;
+    FblCudaWide wide;
+    return !is_wide(choice->variant) ? fit(p, out_tile, choice->stages, choice->splits)
+                                     : choice->stages > 0 && fbl_cuda_wide_open(p, choice->variant, &own, &wide) && fbl_cuda_wide_fit(&wide, out_tile, choice->stages, choice->splits);
 }
 
 FblCudaProblem fbl_cuda_problem_of(const FblCudaProduct *p) {
@@ -140,7 +168,7 @@ typedef struct Candidate {
 } Candidate;
 
 #define PER_SHAPE 2 // of each shape the best numbers of splits
-enum { MAX_CANDIDATES = FBL_CUDA_VARIANT_COUNT * SHAPES * PER_SHAPE };
+enum { MAX_CANDIDATES = FBL_CUDA_VARIANT_COUNT * MAX_SHAPES * PER_SHAPE };
 
 static int compare_candidates(const void *a, const void *b) {
     const Candidate *x = a, *y = b;
@@ -160,17 +188,26 @@ static void keep(Candidate *best, size_t *count, const Candidate *candidate) {
     }
 }
 
-// The candidates that the product can have, best first.
-static size_t list(const FblCudaProduct *p, Candidate out[MAX_CANDIDATES]) {
+// The candidates that the product can have, best first; without `all` those that may be the model's own choice: variants that
+// have run on hardware, or need not.
+static size_t list(const FblCudaProduct *p, bool all, Candidate out[MAX_CANDIDATES]) {
     size_t count = 0;
     int order = 0;
     for (int v = FBL_CUDA_VARIANT_LIBRARY + 1; v < FBL_CUDA_VARIANT_COUNT; v++) {
         const Variant *variant = &variants[v];
-        for (size_t i = 0; i < variant->count && variant->can(p); i++) {
+        FblCudaProduct own;
+        FblCudaWide wide;
+        if (!variant->can(p) || (is_wide((FblCudaVariant)v) && (!all || !fbl_cuda_wide_open(p, (FblCudaVariant)v, &own, &wide)))) {
+            continue;
+        }
+        for (size_t i = 0; i < variant->count; i++) {
             Candidate best[PER_SHAPE], candidate = {.tile = variant->tile(&variant->shapes[i])};
             size_t kept = 0;
-            for (int64_t splits = 1; splits <= MAX_SPLITS && fit(p, &candidate.tile, usual_stages(p), splits); splits *= 2) {
-                candidate.time = clocks(p, &candidate.tile);
+            for (int64_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {
+                if (!(is_wide((FblCudaVariant)v) ? fbl_cuda_wide_fit(&wide, &candidate.tile, 0, splits) : fit(p, &candidate.tile, usual_stages(p), splits))) {
+                    break;
+                }
+                candidate.time = is_wide((FblCudaVariant)v) ? fbl_cuda_wide_clocks(&wide, &candidate.tile) : clocks(p, &candidate.tile);
                 candidate.order = order++;
                 keep(best, &kept, &candidate);
             }
@@ -185,15 +222,24 @@ static size_t list(const FblCudaProduct *p, Candidate out[MAX_CANDIDATES]) {
 
 size_t fbl_cuda_tile_candidates(const FblCudaProduct *p, FblCudaChoice *out, size_t max) {
     Candidate candidates[MAX_CANDIDATES];
-    size_t have = list(p, candidates), count = 0;
-    // The model does not tell numbers of stages apart: the two best tiles are tried with others as well.
-    size_t room = max - (max / 3 < 4 ? max / 3 : 4);
-    for (size_t i = 0; i < have && count < room; i++) {
-        out[count++] = choice_of(&candidates[i].tile);
+    size_t have = list(p, true, candidates), count = 0, next[2] = {0, 0};
+    // The model does not tell numbers of stages apart: the two best tiles are tried with others as well. Nor does it know how wgmma
+    // compares, so that is tried in turn with the model's own variant, which comes first: the others are compared with it.
+    size_t room = max - (max / 3 < 4 ? max / 3 : 4), best[2] = {0, 0}, found = 0;
+    for (bool wide = false; count < room && (next[0] < have || next[1] < have); wide = !wide) {
+        while (next[wide] < have && is_wide(candidates[next[wide]].tile.variant) != wide) {
+            next[wide]++;
+        }
+        if (next[wide] < have) {
+            if (!wide && found < 2) {
+                best[found++] = next[wide];
+            }
+            out[count++] = choice_of(&candidates[next[wide]++].tile);
+        }
     }
-    for (size_t i = 0; i < 2 && i < have; i++) {
+    for (size_t i = 0; i < found; i++) {
         for (int64_t stages = 2; stages <= 4 && count < max; stages++) {
-            FblCudaTile tile = candidates[i].tile;
+            FblCudaTile tile = candidates[best[i]].tile;
             if (stages != usual_stages(p) && fit(p, &tile, stages, tile.splits)) {
                 out[count++] = choice_of(&tile);
             }
@@ -211,7 +257,7 @@ bool fbl_cuda_choose_tile(FblCudaProduct *p) {
         }
     }
     Candidate candidates[MAX_CANDIDATES];
-    list(p, candidates);
+    list(p, false, candidates);
     p->tile = candidates[0].tile;
     return false;
 }

@@ -3,13 +3,18 @@
 #include "codegen/cuda/contract_wgmma.h"
 
 #define ELEMENT_LIMIT ((int64_t)1 << 28) // of a packed factor: keeps addresses inside an int
+#define MAX_STAGES 6
 #define LAG 2                            // stages whose copies may be under way when a stage is announced
 #define ROUND_UP 1024                    // bytes after which the swizzle's pattern repeats: tiles start at a multiple
+
+static bool any(const FblCudaWide *wide, bool engine) { return wide->factor[0].engine == engine || wide->factor[1].engine == engine; }
+// Threads that load: a warpgroup where threads copy, a warp where only the copy engine does.
+static int64_t loaders(const FblCudaWide *wide) { return any(wide, false) ? FBL_CUDA_WARPGROUP : 32; }
 
 static int64_t stage_bytes(const FblCudaTile *t) { return (t->bm + t->bn) * 128; }
 
 // Estimated clocks, as contract_tile.c counts them: what such code is meant to reach, nothing is measured.
-static double clocks(const FblCudaWide *wide, const FblCudaTile *t) {
+double fbl_cuda_wide_clocks(const FblCudaWide *wide, const FblCudaTile *t) {
     const FblCudaProduct *p = wide->p;
     int64_t processors = fbl_cuda_processors(p->e->options->arch);
     int64_t blocks = p->z * fbl_cuda_ceil(p->m, t->bm) * fbl_cuda_ceil(p->n, t->bn) * t->splits;
@@ -26,34 +31,33 @@ static double clocks(const FblCudaWide *wide, const FblCudaTile *t) {
     return time;
 }
 
+bool fbl_cuda_wide_fit(const FblCudaWide *wide, FblCudaTile *t, int64_t stages, int64_t splits) {
+    const FblCudaProduct *p = wide->p;
+    int64_t limit = fbl_cuda_shared_limit(p->e->options->arch), steps = fbl_cuda_ceil(p->k, t->bk), most = fbl_cuda_min(MAX_STAGES, (limit - ROUND_UP) / (stage_bytes(t) + 16));
+    t->stages = stages ? stages : most;
+    t->threads = t->warps_m * FBL_CUDA_WARPGROUP + loaders(wide);
+    t->shared_bytes = ROUND_UP + fbl_cuda_max(t->stages * (stage_bytes(t) + 16), 4 * t->bm * (t->bn + 4));
+    // A block of turned rows is 64 wide.
+    bool shape = t->bk * wide->size == 128 && !(wide->factor[1].turned && t->bn < 64);
+    if (!shape || t->stages <= LAG || t->stages > most || t->shared_bytes > limit || splits < 1 || splits > steps || splits > 1024) {
+        return false;
+    }
+    t->per_split = fbl_cuda_ceil(steps, splits);
+    t->splits = fbl_cuda_ceil(steps, t->per_split);
+    return t->splits == 1 || (double)t->splits * (double)p->z * (double)p->m * (double)p->columns * 4 <= (double)FBL_CUDA_PARTIAL_LIMIT;
+}
+
 static void choose_tile(FblCudaWide *wide) {
     static const int16_t columns[] = {256, 128, 64, 32, 16};
-    FblCudaProduct *p = wide->p;
     double best = -1;
     for (int64_t consumers = 2; consumers >= 1; consumers--) {
         for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
-            FblCudaTile t = {.bm = 64 * consumers, .bn = columns[i], .bk = 128 / wide->size, .threads = (consumers + 1) * FBL_CUDA_WARPGROUP};
-            if (wide->factor[1].turned && t.bn < 64) {
-                continue; // a block of turned rows is 64 wide
-            }
-            int64_t limit = fbl_cuda_shared_limit(p->e->options->arch);
-            t.stages = fbl_cuda_min(6, (limit - ROUND_UP) / (stage_bytes(&t) + 16));
-            t.shared_bytes = ROUND_UP + fbl_cuda_max(t.stages * (stage_bytes(&t) + 16), 4 * t.bm * (t.bn + 4));
-            if (t.stages <= LAG || t.shared_bytes > limit) {
-                continue;
-            }
-            int64_t steps = fbl_cuda_ceil(p->k, t.bk);
-            for (int64_t splits = 1; splits <= steps && splits <= 1024; splits *= 2) {
-                t.per_split = fbl_cuda_ceil(steps, splits);
-                t.splits = fbl_cuda_ceil(steps, t.per_split);
-                if (t.splits > 1 && (double)t.splits * (double)p->z * (double)p->m * (double)p->columns * 4 > (double)FBL_CUDA_PARTIAL_LIMIT) {
-                    break;
-                }
-                double time = clocks(wide, &t);
+            FblCudaTile t = {.bm = 64 * consumers, .bn = columns[i], .bk = 128 / wide->size, .warps_m = consumers, .warps_n = 1};
+            for (int64_t splits = 1; fbl_cuda_wide_fit(wide, &t, 0, splits); splits *= 2) {
+                double time = fbl_cuda_wide_clocks(wide, &t);
                 if (best < 0 || time < best) {
                     best = time;
-                    p->tile = t;
-                    wide->consumers = consumers;
+                    wide->p->tile = t;
                 }
             }
         }
@@ -68,13 +72,37 @@ static const char *format_name(const FblCudaProduct *p) {
 // The descriptor of a factor in `stage`, for rows from `first` on (a multiple of 64).
 static const char *descriptor(FblCudaWide *wide, const FblCudaFactor *f, const char *first) {
     FblArena *arena = wide->p->e->arena;
-    // Along the sum, 8 rows are 1024 bytes; turned, 8 indices of the sum are, and the next 64 rows lie behind all bk of them.
-    long long leading = f->turned ? wide->p->tile.bk * 128 : 16;
+    // Along the sum, 8 rows are 8 spans of bytes; turned, 8 indices of the sum are, and the next rows lie behind all bk of them.
+    long long span = f->span, leading = f->turned ? wide->p->tile.bk * span : 16, rows = f->turned ? wide->p->tile.bk * 128 : 64 * span;
     const char *address = fbl_arena_printf(arena, "%c_tile + stage * %lld", f->o->name, (long long)f->bytes);
     if (first) {
-        address = fbl_arena_printf(arena, "%s + %s * %lld", address, first, (long long)(f->turned ? leading : 64 * 128));
+        address = fbl_arena_printf(arena, "%s + %s * %lld", address, first, rows);
     }
-    return fbl_arena_printf(arena, "fbl_wgmma_factor(%s, %lld, 1024, 1)", address, leading);
+    return fbl_arena_printf(arena, "fbl_wgmma_factor(%s, %lld, %lld, %d)", address, leading, 8 * span, span == 128 ? 1 : span == 64 ? 2 : 3);
+}
+
+// How far part `part` (32 bytes of the sum) of a stage is from the first, in units of 16 bytes.
+static long long part_at(const FblCudaFactor *f, int64_t part) {
+    int64_t at = part * 32;
+    return (f->turned ? part * 16 * f->span : at / f->span * f->tile * f->span + at % f->span) / 16;
+}
+
+// One thread asks the copy engine for all that it brings.
+static void emit_engine(FblCudaWide *wide) {
+    FblCudaEmit *e = wide->p->e;
+    int64_t bytes = 0;
+    for (int i = 0; i < 2; i++) {
+        bytes += wide->factor[i].engine ? wide->factor[i].bytes : 0;
+    }
+    fbl_cuda_line(e, 3, "if (t == 0) {");
+    fbl_cuda_line(e, 4, "fbl_barrier_expect(full + stage * 8, %lld);", (long long)bytes);
+    for (int i = 0; i < 2; i++) {
+        if (wide->factor[i].engine) {
+            fbl_cuda_wide_map_setup(wide, &wide->factor[i]);
+            fbl_cuda_wide_map_fetch(wide, &wide->factor[i]);
+        }
+    }
+    fbl_cuda_line(e, 3, "}");
 }
 
 static void emit_producer(FblCudaWide *wide) {
@@ -83,13 +111,26 @@ static void emit_producer(FblCudaWide *wide) {
     long long stages = p->tile.stages, first = wide->consumers * FBL_CUDA_WARPGROUP;
     fbl_cuda_line(e, 1, "if (tid >= %lld) { // loads", first);
     fbl_cuda_line(e, 2, "const int t = tid - %lld;", first);
-    fbl_cuda_wide_setup(wide, &wide->factor[0]);
-    fbl_cuda_wide_setup(wide, &wide->factor[1]);
+    for (int i = 0; i < 2; i++) {
+        if (!wide->factor[i].engine) {
+            fbl_cuda_wide_setup(wide, &wide->factor[i]);
+        }
+    }
     fbl_cuda_line(e, 2, "for (int step = first; step < last; step++) {");
     fbl_cuda_line(e, 3, "const int turn = step - first, stage = turn %% %lld;", stages);
     fbl_cuda_line(e, 3, "fbl_barrier_wait(empty + stage * 8, (turn / %lld & 1) ^ 1);", stages);
-    fbl_cuda_wide_fetch(wide, &wide->factor[0]);
-    fbl_cuda_wide_fetch(wide, &wide->factor[1]);
+    if (any(wide, true)) {
+        emit_engine(wide);
+    }
+    if (!any(wide, false)) {
+        fbl_cuda_line(e, 2, "}");
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (!wide->factor[i].engine) {
+            fbl_cuda_wide_fetch(wide, &wide->factor[i]);
+        }
+    }
     fbl_cuda_line(e, 3, "fbl_copy_commit();");
     fbl_cuda_line(e, 3, "if (turn >= %d) {", LAG);
     fbl_cuda_line(e, 4, "fbl_copy_wait<%d>();", LAG);
@@ -118,8 +159,7 @@ static void emit_consumers(FblCudaWide *wide) {
     fbl_cuda_line(e, 3, "fbl_wgmma_hold(sum);");
     fbl_cuda_line(e, 3, "fbl_wgmma_fence();");
     for (int part = 0; part < 4; part++) { // 32 bytes of the sum each; descriptors count in 16 bytes
-        long long at[2] = {part * (a->turned ? 16 * 128 : 32) / 16, part * (b->turned ? 16 * 128 : 32) / 16};
-        fbl_cuda_line(e, 3, "fbl_wgmma_%s<%d, %d>(sum, a + %lld, b + %lld);", format_name(p), a->turned, b->turned, at[0], at[1]);
+        fbl_cuda_line(e, 3, "fbl_wgmma_%s<%d, %d>(sum, a + %lld, b + %lld);", format_name(p), a->turned, b->turned, part_at(a, part), part_at(b, part));
     }
     fbl_cuda_line(e, 3, "fbl_wgmma_commit();");
     fbl_cuda_line(e, 3, "fbl_wgmma_wait<1>();");
@@ -140,8 +180,16 @@ static void emit_main(FblCudaWide *wide) {
     const uint32_t grid[3] = {(uint32_t)(m_tiles * n_tiles * p->z), (uint32_t)t->splits, 1};
     fbl_cuda_line(e, 0, "// product %lld x %lld x %lld by wgmma, tile %lld x %lld x %lld, %lld stages, %lld runs of the sum", (long long)p->m, (long long)p->n, (long long)p->k,
                   (long long)t->bm, (long long)t->bn, (long long)t->bk, stages, (long long)t->splits);
+    FblCudaPhase *phase = &e->source->phase[p->phase];
+    e->maps = "";
+    for (int i = 0; i < 2; i++) {
+        if (wide->factor[i].engine) {
+            e->maps = fbl_arena_printf(e->arena, "%s, const __grid_constant__ FblMap %c_map", e->maps, "ab"[i]);
+            phase->maps[phase->map_count++] = fbl_cuda_wide_map(wide, &wide->factor[i]);
+        }
+    }
     fbl_cuda_begin_entry(e, p->phase, true, (uint32_t)t->threads, grid);
-    e->source->phase[p->phase].shared_bytes = (uint32_t)t->shared_bytes;
+    phase->shared_bytes = (uint32_t)t->shared_bytes;
     fbl_cuda_line(e, 1, "FBL_DYNAMIC_SHARED;");
     fbl_cuda_line(e, 1, "const unsigned a_tile = (fbl_shared_address(fbl_shared) + %d) / %d * %d, b_tile = a_tile + %lld;", ROUND_UP - 1, ROUND_UP, ROUND_UP,
                   stages * (long long)wide->factor[0].bytes);
@@ -156,7 +204,7 @@ static void emit_main(FblCudaWide *wide) {
     }
     fbl_cuda_line(e, 1, "if (tid == 0) {");
     fbl_cuda_line(e, 2, "for (int stage = 0; stage < %lld; stage++) {", stages);
-    fbl_cuda_line(e, 3, "fbl_barrier_init(full + stage * 8, %d);", FBL_CUDA_WARPGROUP);
+    fbl_cuda_line(e, 3, "fbl_barrier_init(full + stage * 8, %d);", (any(wide, false) ? FBL_CUDA_WARPGROUP : 0) + any(wide, true));
     fbl_cuda_line(e, 3, "fbl_barrier_init(empty + stage * 8, %lld); // a lane of each warp", 4 * (long long)wide->consumers);
     fbl_cuda_line(e, 2, "}");
     fbl_cuda_line(e, 2, "fbl_barrier_fence();");
@@ -182,35 +230,45 @@ static void emit_main(FblCudaWide *wide) {
     fbl_cuda_line(e, 0, "}");
 }
 
-bool fbl_cuda_emit_wgmma(FblCudaProduct *product) {
-    FblCudaProduct own = *product, *p = &own;
-    FblCudaEmit *e = p->e;
-    FblCudaWide wide = {.p = p, .size = p->halves ? 2 : 4, .piece = p->halves ? 8 : 4};
-    bool weight_grad = p->c->kind == FBL_CONV_WEIGHT_GRAD;
+bool fbl_cuda_wide_open(const FblCudaProduct *product, FblCudaVariant variant, FblCudaProduct *own, FblCudaWide *wide) {
+    bool weight_grad = product->c->kind == FBL_CONV_WEIGHT_GRAD;
+    *own = *product;
+    own->partial_at = 0;
+    *wide = (FblCudaWide){.p = own, .size = own->halves ? 2 : 4, .piece = own->halves ? 8 : 4, .engine = variant == FBL_CUDA_VARIANT_TMA};
     // tf32 factors must lie along the sum, and a weight gradient's are images, which lie along channels.
-    if (e->options->gemm != FBL_CUDA_GEMM_WGMMA || e->options->arch != 90 || !p->tensor || (weight_grad && !p->halves)) {
+    if (own->e->options->arch != 90 || !own->tensor || (weight_grad && !own->halves)) {
         return false;
     }
     for (int i = 0; i < 2; i++) {
-        FblCudaOperand *o = &p->operand[i];
-        o->name = "ab"[i];
-        o->number = weight_grad ? 1 - i : i; // the rows of a weight gradient are those of its second operand
-        o->body = &e->kernel->operands[o->number];
-        fbl_cuda_operand_prepare(p, o);
-        o->packed = true;
-        o->async = false;
+        own->operand[i].packed = true;
+        own->operand[i].async = false;
     }
-    fbl_cuda_wide_plan(&wide);
+    fbl_cuda_wide_plan(wide);
     for (int i = 0; i < 2; i++) {
-        FblCudaFactor *f = &wide.factor[i];
+        FblCudaFactor *f = &wide->factor[i];
         if (f->elements > ELEMENT_LIMIT) {
             return false;
         }
-        f->o->packed_at = p->partial_at;
-        p->partial_at += fbl_cuda_ceil(f->elements * wide.size, 256) * 64;
+        f->o->packed_at = own->partial_at;
+        own->partial_at += fbl_cuda_ceil(f->elements * wide->size, 256) * 64;
     }
-    p->phase = 1;
-    choose_tile(&wide);
+    own->phase = 1;
+    return true;
+}
+
+bool fbl_cuda_emit_wgmma(const FblCudaProduct *product, FblCudaVariant variant, const FblCudaTile *tile) {
+    FblCudaEmit *e = product->e;
+    FblCudaProduct own, *p = &own;
+    FblCudaWide wide;
+    if (!fbl_cuda_wide_open(product, variant, &own, &wide)) {
+        return false;
+    }
+    if (tile) {
+        own.tile = *tile;
+    } else {
+        choose_tile(&wide);
+    }
+    wide.consumers = p->tile.warps_m;
     for (int i = 0; i < 2; i++) {
         FblCudaFactor *f = &wide.factor[i];
         f->tile = i == 0 ? p->tile.bm : p->tile.bn;

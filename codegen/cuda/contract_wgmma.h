@@ -2,9 +2,10 @@
 // stages in shared memory; barriers in shared memory say which stages are full and which may be filled again.
 //
 // Both factors are read from memory in the format of the product, in whole pieces of 16 bytes, so whatever is not that is packed
-// first (phase 0). In shared memory a factor is rows of 128 bytes whose pieces are exchanged (the 128-byte swizzle of PTX):
-//   along the sum  a row of the tile is one row of 128 bytes: bk factors
-//   turned         (bf16, f16) an index of the sum is one row of 128 bytes: 64 rows of the tile; blocks of 64 rows follow one another
+// first (phase 0). In shared memory a factor is rows of `span` bytes whose pieces are exchanged (the swizzles of PTX):
+//   along the sum  a row of the tile is 128 bytes of the sum (bk factors): 128 / span blocks of all rows follow one another
+//   turned         (bf16, f16) an index of the sum is span / 2 rows of the tile; blocks of all bk indices follow one another
+// span is 128, but for images that the copy engine brings: a copy is of one tap, so span is at most a tap's channels.
 // Ownership and threads: as FblCudaProduct.
 #ifndef FBL_CODEGEN_CUDA_CONTRACT_WGMMA_H
 #define FBL_CODEGEN_CUDA_CONTRACT_WGMMA_H
@@ -29,14 +30,23 @@ typedef struct FblCudaFactor {
     int64_t channels, padded; // along memory, of a group
     int64_t elements;         // of the packed array
     int64_t bytes;            // of a stage
+    bool engine;              // the copy engine brings it, by a tensor map
+    int64_t span;             // bytes of a row in shared memory
 } FblCudaFactor;
 
 typedef struct FblCudaWide {
     FblCudaProduct *p;
     int64_t size, piece; // bytes of a factor; factors in 16 bytes
     int64_t consumers;   // warpgroups that multiply
+    bool engine;         // the copy engine brings what it can
     FblCudaFactor factor[2];
 } FblCudaWide;
+
+// contract_wgmma.c: how `product` looks as one by wgmma, in *own and *wide; false where it cannot be. Whether it can have a tile of
+// the given rows and columns in `splits` runs, with so many stages (0: as fit), and the whole tile; its estimated clocks.
+bool fbl_cuda_wide_open(const FblCudaProduct *product, FblCudaVariant variant, FblCudaProduct *own, FblCudaWide *wide);
+bool fbl_cuda_wide_fit(const FblCudaWide *wide, FblCudaTile *tile, int64_t stages, int64_t splits);
+double fbl_cuda_wide_clocks(const FblCudaWide *wide, const FblCudaTile *tile);
 
 // contract_wgmma_load.c: how the factors lie; the phase that packs them; the variables that the loading threads keep
 // (`t`: number of the thread), and the copies of one `step` into `stage`.
@@ -44,5 +54,11 @@ void fbl_cuda_wide_plan(FblCudaWide *wide);
 void fbl_cuda_wide_pack(FblCudaWide *wide);
 void fbl_cuda_wide_setup(FblCudaWide *wide, const FblCudaFactor *f);
 void fbl_cuda_wide_fetch(FblCudaWide *wide, const FblCudaFactor *f);
+// contract_wgmma_map.c: whether the copy engine can bring a factor, and its span; its tensor map (the tile is chosen); the variables
+// and the copies as above, for one thread.
+void fbl_cuda_wide_plan_map(FblCudaWide *wide, FblCudaFactor *f);
+FblTensorMap fbl_cuda_wide_map(const FblCudaWide *wide, const FblCudaFactor *f);
+void fbl_cuda_wide_map_setup(FblCudaWide *wide, const FblCudaFactor *f);
+void fbl_cuda_wide_map_fetch(FblCudaWide *wide, const FblCudaFactor *f);
 
 #endif

@@ -43,6 +43,8 @@ void fbl_cuda_wide_plan(FblCudaWide *wide) {
         p->padded = wide->factor[0].padded;
         p->k = taps * p->padded;
     }
+    fbl_cuda_wide_plan_map(wide, &wide->factor[0]);
+    fbl_cuda_wide_plan_map(wide, &wide->factor[1]);
 }
 
 // Four neighbours `v`, in the format of the product, as element `at` of the factor.

@@ -7,6 +7,7 @@
 // the workspace (only where workspace_bytes > 0, 256-byte aligned, contents undefined before phase 0 and after the last), then
 // a pointer to FblScalars in device memory:
 //     struct FblScalars { unsigned long long seed, step; };
+// then, where the phase has any, its tensor maps, encoded for the memory they name, by value.
 // Results depend on the kernel, the options and the inputs alone: no atomics, every sum in a fixed order.
 // Ownership: stated per function. Threads: any number at once.
 #ifndef FBL_CODEGEN_CUDA_CUDA_TARGET_H
@@ -20,8 +21,8 @@
 typedef enum FblCudaPrecision { FBL_CUDA_F32, FBL_CUDA_TF32, FBL_CUDA_BF16, FBL_CUDA_F16 } FblCudaPrecision;
 
 // Which instructions multiply on tensor cores: MMA a warp's mma.sync; WGMMA, where there are (sm_90; bf16, f16, and tf32 except weight
-// gradients), a warpgroup's wgmma, elsewhere MMA. AUTO is MMA.
-typedef enum FblCudaGemm { FBL_CUDA_GEMM_AUTO, FBL_CUDA_GEMM_MMA, FBL_CUDA_GEMM_WGMMA } FblCudaGemm;
+// gradients), a warpgroup's wgmma, elsewhere MMA; TMA is WGMMA whose factors the copy engine brings where it can. AUTO is MMA.
+typedef enum FblCudaGemm { FBL_CUDA_GEMM_AUTO, FBL_CUDA_GEMM_MMA, FBL_CUDA_GEMM_WGMMA, FBL_CUDA_GEMM_TMA } FblCudaGemm;
 
 typedef struct FblCudaOptions {
     int32_t arch; // compute capability times ten: 75, 80, 86, 89, 90, 100, ...
@@ -34,6 +35,8 @@ typedef struct FblCudaPhase {
     char symbol[112];
     uint32_t grid[3], block[3];
     uint32_t shared_bytes; // dynamic shared memory; above 48 KiB the function's attribute must be raised
+    int32_t map_count;     // this phase's further parameters: encoded tensor maps, by value
+    FblTensorMap maps[FBL_GPU_MAX_MAPS];
 } FblCudaPhase;
 
 typedef struct FblCudaSource {

@@ -19,6 +19,7 @@ typedef struct FblCudaEmit {
     const FblCudaOptions *options;
     FblCudaSource *source;
     const char *name; // of the kernel as an identifier
+    const char *maps; // further parameters of the next entry point, ", const ..."; NULL: none
     char *error;
     size_t error_size;
 } FblCudaEmit;

@@ -32,6 +32,22 @@ FBL_DEVICE void fbl_barrier_wait(unsigned barrier, unsigned parity) {
 // This thread's writes to shared memory become visible to the tensor cores' own reads.
 FBL_DEVICE void fbl_fence_async() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
+// An encoded tensor map, a parameter of the kernel. A box, or a run of pixels, goes to shared memory in the background; its bytes count
+// at the barrier. One thread asks for a whole copy.
+struct __align__(64) FblMap {
+    unsigned long long words[16];
+};
+FBL_DEVICE void fbl_map_tile(unsigned to, const FblMap *map, unsigned barrier, int x, int y, int z) {
+    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(to), "l"(map), "r"(barrier), "r"(x),
+                 "r"(y), "r"(z)
+                 : "memory");
+}
+FBL_DEVICE void fbl_map_pixels(unsigned to, const FblMap *map, unsigned barrier, int c, int w, int h, int n, int tap_w, int tap_h) {
+    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2], {%7, %8};" ::"r"(to), "l"(map),
+                 "r"(barrier), "r"(c), "r"(w), "r"(h), "r"(n), "h"((unsigned short)tap_w), "h"((unsigned short)tap_h)
+                 : "memory");
+}
+
 // Where a factor of a warpgroup product lies: strides in bytes, swizzle 1, 2, 3 for rows of 128, 64, 32 bytes.
 FBL_DEVICE unsigned long long fbl_wgmma_factor(unsigned address, unsigned leading, unsigned stride, unsigned swizzle) {
     return (unsigned long long)((address & 0x3ffffu) >> 4) | (unsigned long long)(leading >> 4) << 16 | (unsigned long long)(stride >> 4) << 32 | (unsigned long long)swizzle << 62;

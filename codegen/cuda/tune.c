@@ -15,7 +15,8 @@ const char *fbl_cuda_tune_bundled(void) { return (const char *)fbl_cuda_tune_byt
 static const char *const precisions[] = {[FBL_CUDA_F32] = "f32", [FBL_CUDA_TF32] = "tf32", [FBL_CUDA_BF16] = "bf16", [FBL_CUDA_F16] = "f16"};
 static const char *const kinds[] = {[FBL_CONV_FORWARD] = "conv", [FBL_CONV_DATA_GRAD] = "conv_data", [FBL_CONV_WEIGHT_GRAD] = "conv_weight", [FBL_MATMUL] = "matmul"};
 static const char *const ways[] = {[FBL_CUDA_PLAIN] = "plain", [FBL_CUDA_PACKED] = "packed", [FBL_CUDA_COMPUTED] = "computed"};
-static const char *const variants[] = {[FBL_CUDA_VARIANT_DEFAULT] = "default", [FBL_CUDA_VARIANT_LIBRARY] = "cublaslt", [FBL_CUDA_VARIANT_FMA] = "fma", [FBL_CUDA_VARIANT_MMA] = "mma"};
+static const char *const variants[] = {[FBL_CUDA_VARIANT_DEFAULT] = "default", [FBL_CUDA_VARIANT_LIBRARY] = "cublaslt", [FBL_CUDA_VARIANT_FMA] = "fma", [FBL_CUDA_VARIANT_MMA] = "mma",
+                                       [FBL_CUDA_VARIANT_WGMMA] = "wgmma",     [FBL_CUDA_VARIANT_TMA] = "tma"};
 _Static_assert(sizeof variants / sizeof variants[0] == FBL_CUDA_VARIANT_COUNT, "a name for every variant");
 
 // Words of a line: a letter and a number, or two numbers with an x.

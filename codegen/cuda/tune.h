@@ -22,6 +22,8 @@ typedef enum FblCudaVariant {
     FBL_CUDA_VARIANT_LIBRARY, // cuBLASLt does the product (ir/product.h); where it cannot, the cost model's choice
     FBL_CUDA_VARIANT_FMA,     // f32 multiply-adds; division: results a thread
     FBL_CUDA_VARIANT_MMA,     // mma.sync on tensor cores; division: warps
+    FBL_CUDA_VARIANT_WGMMA,   // wgmma on tensor cores (contract_wgmma.h); division: warpgroups by 1
+    FBL_CUDA_VARIANT_TMA,     // the same, fed by the copy engine
     FBL_CUDA_VARIANT_COUNT
 } FblCudaVariant;
 

@@ -17,6 +17,7 @@ typedef void *FblCuHandle; // contexts, modules, functions, streams, events, gra
 // Results that are told apart; others are named by the driver.
 enum {
     FBL_CU_SUCCESS = 0,
+    FBL_CU_INVALID_VALUE = 1,
     FBL_CU_OUT_OF_MEMORY = 2,
     FBL_CU_NO_DEVICE = 100,
     FBL_CU_INVALID_IMAGE = 200,
@@ -58,6 +59,12 @@ enum { FBL_CU_STREAM_NON_BLOCKING = 1, FBL_CU_EVENT_DISABLE_TIMING = 2, FBL_CU_C
     FBL_CU(module_unload, "cuModuleUnload", (FblCuHandle module))                                                            \
     FBL_CU(module_function, "cuModuleGetFunction", (FblCuHandle * function, FblCuHandle module, const char *name))           \
     FBL_CU(function_set, "cuFuncSetAttribute", (FblCuHandle function, int attribute, int value))                             \
+    FBL_CU(map_tiled, "cuTensorMapEncodeTiled",                                                                              \
+           (void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const uint32_t *box, \
+            const uint32_t *steps, int interleave, int swizzle, int promotion, int fill))                                    \
+    FBL_CU(map_pixels, "cuTensorMapEncodeIm2col",                                                                            \
+           (void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const int *lower, \
+            const int *upper, uint32_t channels, uint32_t pixels, const uint32_t *steps, int interleave, int swizzle, int promotion, int fill)) \
     FBL_CU(launch, "cuLaunchKernel",                                                                                         \
            (FblCuHandle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,     \
             unsigned block_z, unsigned shared_bytes, FblCuHandle stream, void **parameters, void **extra))                   \

@@ -5,6 +5,7 @@
 
 #include "base/diag.h"
 #include "runtime/cuda/cublaslt.h"
+#include "runtime/cuda/cuda_map.h"
 
 #define SLOTS 2             // of staged inputs: one is filled while the other is copied
 #define SCALARS_BYTES 64    // {seed, step} behind the inputs, so that they travel with them
@@ -50,6 +51,8 @@ struct FblDeviceExec {
     Function *functions;
     FblDevicePtr *values; // arguments of all launches
     void **parameters;    // their addresses
+    uint8_t *maps;        // encoded tensor maps of all launches
+    size_t map_count;     // made so far
     Slot slots[SLOTS];
     int slot; // being filled
     Range *ranges;
@@ -160,6 +163,22 @@ static FblLtCall *library_call(FblDeviceExec *exec, const FblKernel *kernel, con
     return call;
 }
 
+// A phase with tensor maps has parameters of its own: the launch's (from `first` to `end`), then the maps of its memory.
+static FblStatus resolve_maps(FblContext *ctx, FblDeviceExec *exec, const FblKernel *kernel, const FblKernelCode *code, int32_t phase, void **first, void **end, Launch *out,
+                              void ***parameters) {
+    out->parameters = *parameters;
+    for (void **at = first; at < end; at++) {
+        *(*parameters)++ = *at;
+    }
+    for (int32_t m = 0; m < code->gpu[phase].map_count; m++) {
+        uint8_t *to = exec->maps + exec->map_count++ * FBL_TENSOR_MAP_BYTES;
+        FblCuResult result = fbl_cuda_map_encode(&exec->device->api, &code->gpu[phase].maps[m], kernel, *first, exec->workspace, code->workspace_bytes, to);
+        FBL_TRY(fbl_cuda_check(ctx, exec->device, result, "making a tensor map"));
+        *(*parameters)++ = to;
+    }
+    return FBL_OK;
+}
+
 static FblStatus resolve_launch(FblContext *ctx, FblDeviceExec *exec, const FblLaunch *launch, const FblKernelCode *code, int32_t number, Launch *out, FblDevicePtr **at,
                                 void ***parameters, size_t *out_count) {
     const FblKernel *kernel = exec->plan->kernels[launch->kernel];
@@ -175,6 +194,7 @@ static FblStatus resolve_launch(FblContext *ctx, FblDeviceExec *exec, const FblL
     }
     *(*at) = fbl_cuda_exec_scalars(exec);
     *(*parameters)++ = (*at)++;
+    void **end = *parameters;
     FblLtCall *call = library_call(exec, kernel, code, buffers);
     *out_count = call ? 1 : (size_t)code->phases;
     if (call) {
@@ -189,22 +209,33 @@ static FblStatus resolve_launch(FblContext *ctx, FblDeviceExec *exec, const FblL
             FBL_TRY(fbl_cuda_check(ctx, exec->device, api->function_set(out[p].function, FBL_CU_FUNC_MAX_SHARED, (int)code->gpu[p].shared_bytes),
                                    "asking for shared memory"));
         }
+        if (code->gpu[p].map_count > 0) {
+            FBL_TRY(resolve_maps(ctx, exec, kernel, code, p, first, end, &out[p], parameters));
+        }
     }
     return FBL_OK;
 }
 
 static FblStatus resolve(FblContext *ctx, FblDeviceExec *exec, const FblKernelCode *codes) {
     const FblPlan *plan = exec->plan;
-    size_t values = 0;
+    size_t values = 0, maps = 0, further = 0;
     for (size_t f = 0; f < plan->function_count; f++) {
         for (size_t k = 0; k < plan->functions[f].launch_count; k++) {
-            values += (size_t)plan->kernels[plan->functions[f].launches[k].kernel]->buffer_count + 2;
+            int32_t kernel = plan->functions[f].launches[k].kernel;
+            size_t own = (size_t)plan->kernels[kernel]->buffer_count + 2;
+            values += own;
+            for (int32_t p = 0; p < codes[kernel].phases; p++) {
+                size_t count = (size_t)codes[kernel].gpu[p].map_count;
+                maps += count;
+                further += count ? own + count : 0;
+            }
         }
     }
     FblDevicePtr *at = exec->values = calloc(values + 1, sizeof *exec->values);
-    void **parameters = exec->parameters = calloc(values + 1, sizeof *exec->parameters);
+    void **parameters = exec->parameters = calloc(values + further + 1, sizeof *exec->parameters);
+    exec->maps = aligned_alloc(64, (maps + 1) * FBL_TENSOR_MAP_BYTES);
     exec->functions = calloc(plan->function_count + 1, sizeof *exec->functions);
-    if (!at || !parameters || !exec->functions) {
+    if (!at || !parameters || !exec->maps || !exec->functions) {
         fbl_out_of_memory();
     }
     for (size_t f = 0; f < plan->function_count; f++) {
@@ -319,6 +350,7 @@ void fbl_cuda_exec_destroy(FblDeviceExec *exec) {
     free(exec->shared);
     free(exec->values);
     free(exec->parameters);
+    free(exec->maps);
     free(exec->ranges);
     free(exec);
 }

@@ -7,6 +7,7 @@
 #include "base/diag.h"
 #include "base/philox.h"
 #include "runtime/cuda/cublaslt.h"
+#include "runtime/cuda/cuda_map.h"
 
 #define SEED 20
 #define PATTERN ((int64_t)1048573) // random numbers before they repeat: a prime, so that rows do not look alike
@@ -21,6 +22,7 @@ typedef struct Code {
     const FblKernelCode *code;
     FblLtCall *call; // instead of the functions
     double times[ROUNDS];
+    uint8_t *maps; // encoded tensor maps, FBL_GPU_MAX_MAPS a phase
 } Code;
 
 typedef struct Trial {
@@ -125,6 +127,12 @@ static bool load(Trial *trial, Code *code) {
             (large && api->function_set(code->functions[p], FBL_CU_FUNC_MAX_SHARED, (int)phase->shared_bytes) != FBL_CU_SUCCESS)) {
             return false;
         }
+        for (int32_t m = 0; m < phase->map_count; m++) {
+            uint8_t *to = code->maps + (p * FBL_GPU_MAX_MAPS + m) * FBL_TENSOR_MAP_BYTES;
+            if (fbl_cuda_map_encode(api, &phase->maps[m], trial->kernel, trial->buffers, trial->workspace, code->code->workspace_bytes, to) != FBL_CU_SUCCESS) {
+                return false;
+            }
+        }
     }
     return true;
 }
@@ -145,6 +153,9 @@ static FblCuResult launch(Trial *trial, const Code *code) {
     FblCuResult result = FBL_CU_SUCCESS;
     for (int32_t p = 0; p < code->code->phases && result == FBL_CU_SUCCESS; p++) {
         const FblGpuPhase *s = &code->code->gpu[p];
+        for (int32_t m = 0; m < s->map_count; m++) {
+            trial->parameters[at + m] = code->maps + (p * FBL_GPU_MAX_MAPS + m) * FBL_TENSOR_MAP_BYTES;
+        }
         result = trial->device->api.launch(code->functions[p], s->grid[0], s->grid[1], s->grid[2], s->block[0], s->block[1], s->block[2], s->shared_bytes, trial->device->stream,
                                            trial->parameters, NULL);
     }
@@ -313,7 +324,7 @@ FblStatus fbl_cuda_trial(FblContext *ctx, const FblCudaTrialOptions *options, Fb
     Trial trial = {.options = options, .device = options->device, .kernel = options->kernel};
     trial.buffers = calloc(buffers + 1, sizeof *trial.buffers);
     trial.values = calloc(buffers + 2, sizeof *trial.values);
-    trial.parameters = calloc(buffers + 2, sizeof *trial.parameters);
+    trial.parameters = calloc(buffers + 2 + FBL_GPU_MAX_MAPS, sizeof *trial.parameters);
     trial.wanted = calloc(buffers + 1, sizeof *trial.wanted);
     trial.codes = calloc(options->count + 1, sizeof *trial.codes);
     if (!trial.buffers || !trial.values || !trial.parameters || !trial.wanted || !trial.codes) {
@@ -321,12 +332,17 @@ FblStatus fbl_cuda_trial(FblContext *ctx, const FblCudaTrialOptions *options, Fb
     }
     for (size_t k = 0; k < options->count; k++) {
         out_results[k] = (FblCudaTrialResult){FBL_CUDA_TRIAL_REFUSED, 0, 0};
+        trial.codes[k].maps = aligned_alloc(64, (size_t)FBL_KERNEL_MAX_PHASES * FBL_GPU_MAX_MAPS * FBL_TENSOR_MAP_BYTES);
+        if (!trial.codes[k].maps) {
+            fbl_out_of_memory();
+        }
     }
     FblStatus status = run(ctx, &trial, out_results);
     const FblCudaApi *api = &trial.device->api;
     api->stream_wait(trial.device->stream);
     for (size_t k = 0; k < options->count; k++) {
         fbl_cublaslt_destroy(trial.codes[k].call);
+        free(trial.codes[k].maps);
         if (trial.codes[k].module) {
             api->module_unload(trial.codes[k].module);
         }

@@ -6,6 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/cuda/cuda_map.h"
+#include "soft_map.h"
+
 static const char *compiler(void) {
     const char *own = getenv("FBL_CXX");
     return own && *own ? own : "c++";
@@ -71,7 +74,11 @@ static void write_calls(FILE *out, const CudaKernel *made) {
         if (extra) {
             fprintf(out, "(float *)a[%d], ", count);
         }
-        fprintf(out, "(const FblScalars *)a[%d]); }\n", count + extra);
+        fprintf(out, "(const FblScalars *)a[%d]", count + extra);
+        for (int32_t m = 0; m < made->source.phase[p].map_count; m++) {
+            fprintf(out, ", *(const FblMap *)a[%d]", count + extra + 1 + m);
+        }
+        fprintf(out, "); }\n");
     }
 }
 
@@ -105,7 +112,7 @@ void cuda_run_build(CudaRun *run) {
     }
     fclose(out);
     const char *flags = getenv("FBL_SHIM_FLAGS");
-    snprintf(command, sizeof command, "%s -std=c++17 -O1 -w -fno-strict-aliasing -fwrapv -ffp-contract=off -fPIC -shared %s -I%s -o %s %s", compiler(),
+    snprintf(command, sizeof command, "%s -std=c++17 -O1 -w -Wno-psabi -fno-strict-aliasing -fwrapv -ffp-contract=off -fPIC -shared %s -I%s -o %s %s", compiler(),
              flags ? flags : "", FBL_SHIM_DIR, library, path);
     const char *keep = getenv("FBL_KEEP");
     if (system(command) != 0) {
@@ -168,10 +175,32 @@ static void *exact_copy(const void *from, size_t bytes) {
     return copy;
 }
 
+// The runtime's encoding, with the driver's part done by soft_map.h.
+static FblCuResult map_tiled(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const uint32_t *box, const uint32_t *steps,
+                             int interleave, int swizzle, int promotion, int fill) {
+    return soft_map_tiled(map, format, rank, address, extents, strides, box, steps, interleave, swizzle, promotion, fill);
+}
+static FblCuResult map_pixels(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const int *lower, const int *upper,
+                              uint32_t channels, uint32_t pixels, const uint32_t *steps, int interleave, int swizzle, int promotion, int fill) {
+    return soft_map_pixels(map, format, rank, address, extents, strides, lower, upper, channels, pixels, steps, interleave, swizzle, promotion, fill);
+}
+
+static void encode_map(const CudaKernel *made, const FblTensorMap *map, void *const *arguments, void *workspace, void *out) {
+    FblCudaApi api = {.map_tiled = map_tiled, .map_pixels = map_pixels};
+    FblDevicePtr buffers[64];
+    for (int32_t i = 0; i < made->kernel->buffer_count && i < 64; i++) {
+        buffers[i] = (FblDevicePtr)(uintptr_t)arguments[i];
+    }
+    if (fbl_cuda_map_encode(&api, map, made->kernel, buffers, (FblDevicePtr)(uintptr_t)workspace, made->source.workspace_bytes, out) != FBL_CU_SUCCESS) {
+        give_up(made->kernel->name, "a tensor map that no driver takes");
+    }
+}
+
 void cuda_run_kernel(const CudaRun *run, const FblKernel *kernel, void *const *buffers, uint64_t seed, uint64_t step, uint64_t order) {
     const CudaKernel *made = &run->kernels[find_kernel(run, kernel)];
     int32_t count = kernel->buffer_count;
-    void **arguments = calloc((size_t)count + 2, sizeof *arguments);
+    void **arguments = calloc((size_t)count + 2 + FBL_GPU_MAX_MAPS, sizeof *arguments);
+    _Alignas(64) unsigned char maps[FBL_GPU_MAX_MAPS][FBL_TENSOR_MAP_BYTES];
     uint64_t scalars[2] = {seed, step};
     if (!arguments) {
         give_up("out of memory", "arguments");
@@ -200,6 +229,10 @@ void cuda_run_kernel(const CudaRun *run, const FblKernel *kernel, void *const *b
             give_up("no such kernel", name);
         }
         memcpy(&call, &symbol, sizeof symbol);
+        for (int32_t m = 0; m < phase->map_count; m++) {
+            encode_map(made, &phase->maps[m], arguments, workspace, maps[m]);
+            arguments[at + 1 + m] = maps[m];
+        }
         run->launch(phase->symbol, call, arguments, phase->grid, phase->block, phase->shared_bytes, order);
     }
     for (int32_t i = 0; i < count; i++) {

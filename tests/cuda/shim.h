@@ -336,6 +336,7 @@ static void shim_do_turn(ShimThread *warp) {
     }
 }
 
+#include "soft_map.h"
 #include "shim_hopper.h"
 
 static void shim_do_warp(ShimThread *warp) {
@@ -406,15 +407,19 @@ static void shim_block(int count) {
             }
         }
         if (done == count) {
+            if (shim_transfer_count > 0) {
+                shim_fail("a block ended with transfers under way");
+            }
             return;
         }
+        progress = shim_land_some(false) || progress;
         if (at_block + done == count) {
             for (int i = 0; i < count; i++) {
                 shim_threads[i].state = shim_threads[i].state == SHIM_BLOCK ? SHIM_READY : SHIM_DONE;
             }
             progress = true;
         }
-        if (!progress) {
+        if (!progress && !shim_land_some(true)) {
             shim_fail("threads wait for others that never come");
         }
     }

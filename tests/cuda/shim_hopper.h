@@ -1,4 +1,5 @@
-// Hopper's instructions on a CPU, included by shim.h: asynchronous barriers, warpgroup products from descriptors in shared memory.
+// Hopper's instructions on a CPU, included by shim.h: asynchronous barriers, the copy engine's tensor maps, warpgroup products
+// from descriptors in shared memory.
 // Written from the PTX ISA's definitions, not from the code generator's address arithmetic.
 //
 // What runs in the background is as late, or as early, as the seed says: a product reads its factors somewhere between its issue
@@ -85,6 +86,108 @@ static inline void fbl_barrier_wait(unsigned address, unsigned parity) {
         shim_now->state = SHIM_BARRIER;
         shim_to_scheduler();
     }
+}
+
+// The copy engine: a transfer lands at any time between its issue and the moment when nothing else can go on; until then its
+// destination holds NaN ----------------------------------------------------------------------------------------------
+
+#define __grid_constant__
+struct alignas(64) FblMap { unsigned char bytes[128]; };
+
+#define SHIM_TRANSFERS 256
+struct ShimTransfer {
+    SoftMap map;
+    unsigned to, barrier;
+    int at[4], tap[2];
+};
+static ShimTransfer shim_transfers[SHIM_TRANSFERS];
+static int shim_transfer_count;
+
+static unsigned shim_transfer_rows(const SoftMap *map) { return map->walked ? map->pixels : (unsigned)map->box[1] * map->box[2]; }
+
+// Elements [first, first + count) of dimension 0 at `offset` bytes, or zeros, as row `row` of the transfer.
+static void shim_transfer_row(const ShimTransfer *t, unsigned row, bool inside, int first, uint64_t offset) {
+    const SoftMap *map = &t->map;
+    unsigned element = map->element, mask = map->swizzle / 16 - 1;
+    for (unsigned i = 0; i < map->swizzle / element; i++) {
+        unsigned address = t->to + row * map->swizzle + i * element;
+        unsigned char *to = shim_at(address ^ ((address >> 7 & mask) << 4), element);
+        if (inside && first + (int)i >= 0 && (uint32_t)(first + (int)i) < map->extents[0]) {
+            std::memcpy(to, (const unsigned char *)(uintptr_t)map->address + offset + (uint64_t)(first + (int)i) * element, element);
+        } else {
+            std::memset(to, 0, element);
+        }
+    }
+}
+
+static void shim_land(int number) {
+    ShimTransfer t = shim_transfers[number];
+    const SoftMap *map = &t.map;
+    shim_transfers[number] = shim_transfers[--shim_transfer_count];
+    int w = t.at[1], h = t.at[2], n = t.at[3];
+    for (unsigned row = 0; row < shim_transfer_rows(map); row++) {
+        int64_t at[4] = {0, 0, 0, 0};
+        if (map->walked) {
+            at[1] = w + t.tap[0], at[2] = h + t.tap[1], at[3] = n;
+            w += map->steps[1];
+            if (w > (int)map->extents[1] - 1 + map->upper[0]) {
+                w = map->lower[0];
+                h += map->steps[2];
+            }
+            if (h > (int)map->extents[2] - 1 + map->upper[1]) {
+                h = map->lower[1];
+                n++;
+            }
+        } else {
+            at[1] = t.at[1] + (int)(row % map->box[1]), at[2] = t.at[2] + (int)(row / map->box[1]);
+        }
+        bool inside = true;
+        uint64_t offset = 0;
+        for (int d = 1; d < map->rank; d++) {
+            inside = inside && at[d] >= 0 && at[d] < (int64_t)map->extents[d];
+            offset += (uint64_t)at[d] * map->strides[d - 1];
+        }
+        shim_transfer_row(&t, row, inside, t.at[0], offset);
+    }
+    shim_barrier_turn(t.barrier, 0, -(int)(shim_transfer_rows(map) * map->swizzle));
+}
+
+static void shim_transfer(unsigned to, const FblMap *encoded, unsigned barrier, bool walked, const int (&at)[4], int tap_w, int tap_h) {
+    ShimTransfer t = {};
+    std::memcpy(&t.map, encoded->bytes, sizeof t.map);
+    const SoftMap *map = &t.map;
+    unsigned rows = shim_transfer_rows(map);
+    if (map->mark != SOFT_MAP_MARK || (map->walked != 0) != walked || map->rank != (walked ? 4 : 3) || (walked ? map->channels : map->box[0]) * map->element != map->swizzle) {
+        shim_fail("a tensor map that is none, of another kind, or narrower than its swizzle");
+    }
+    if (walked && (at[1] < map->lower[0] || at[1] > (int)map->extents[1] - 1 + map->upper[0] || at[2] < map->lower[1] || at[2] > (int)map->extents[2] - 1 + map->upper[1] || tap_w < 0 ||
+                   tap_w > 255 || tap_h < 0 || tap_h > 255)) {
+        shim_fail("a walk over pixels that starts outside its rectangle, or a tap too far");
+    }
+    if (to % 128 != 0 || shim_transfer_count == SHIM_TRANSFERS) {
+        shim_fail("a transfer that is not aligned, or more of them than the shim keeps");
+    }
+    shim_barrier(barrier);
+    t.to = to;
+    t.barrier = barrier;
+    std::memcpy(t.at, at, sizeof at);
+    t.tap[0] = tap_w;
+    t.tap[1] = tap_h;
+    std::memset(shim_at(to, rows * map->swizzle), 0xff, rows * map->swizzle);
+    shim_transfers[shim_transfer_count++] = t;
+}
+static inline void fbl_map_tile(unsigned to, const FblMap *map, unsigned barrier, int x, int y, int z) { shim_transfer(to, map, barrier, false, {x, y, z, 0}, 0, 0); }
+static inline void fbl_map_pixels(unsigned to, const FblMap *map, unsigned barrier, int c, int w, int h, int n, int tap_w, int tap_h) {
+    shim_transfer(to, map, barrier, true, {c, w, h, n}, tap_w, tap_h);
+}
+// Lands some of the transfers, one at least when nothing else can go on (`stuck`). Whether any landed.
+static bool shim_land_some(bool stuck) {
+    bool landed = false;
+    while (shim_transfer_count > 0 && (shim_random != 0 ? shim_below(4) == 0 || (stuck && !landed) : stuck && !landed)) {
+        shim_land(shim_random != 0 ? (int)shim_below((unsigned)shim_transfer_count) : 0);
+        landed = true;
+    }
+    return landed;
 }
 
 // Warpgroup products ------------------------------------------------------------------------------------------------

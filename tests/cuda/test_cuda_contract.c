@@ -1,6 +1,6 @@
 // Contractions as CUDA C, run on the CPU, against sums in double: every kind, odd, unit and large shapes, channels first and
 // last, with and without fused bodies, products in the four orders of memory; each with the threads in order and shuffled.
-// test_cuda_contract PRECISION [tiles|wgmma]
+// test_cuda_contract PRECISION [tiles|wgmma|tma]
 // `tiles`: with other tiles than the cost model's, a table of tuned tiles for each kernel (every fifth case).
 #include <math.h>
 #include <stdio.h>
@@ -249,10 +249,11 @@ static const int products[][4] = {{1, 1, 1, 1}, {1, 64, 10, 64}, {2, 5, 7, 3}, {
 int main(int argc, char **argv) {
     static const char *const names[] = {"f32", "tf32", "bf16", "f16"};
     if (argc != 2 && argc != 3) {
-        fprintf(stderr, "usage: test_cuda_contract PRECISION [tiles|wgmma]\n");
+        fprintf(stderr, "usage: test_cuda_contract PRECISION [tiles|wgmma|tma]\n");
         return 2;
     }
     other_tiles = argc == 3 && strcmp(argv[2], "tiles") == 0;
+    const char *way = argc == 3 && !other_tiles ? argv[2] : NULL;
     if (!cuda_run_possible()) {
         printf("skipped: no C++ compiler\n");
         return 77;
@@ -260,7 +261,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 4; i++) {
         precision = strcmp(argv[1], names[i]) == 0 ? (FblCudaPrecision)i : precision;
     }
-    cuda_run_init(&run, &(FblCudaOptions){.arch = 90, .precision = precision, .gemm = argc == 3 && !other_tiles ? FBL_CUDA_GEMM_WGMMA : FBL_CUDA_GEMM_AUTO});
+    cuda_run_init(&run, &(FblCudaOptions){.arch = 90, .precision = precision, .gemm = !way ? FBL_CUDA_GEMM_AUTO : strcmp(way, "tma") == 0 ? FBL_CUDA_GEMM_TMA : FBL_CUDA_GEMM_WGMMA});
     size_t conv_count = sizeof convs / sizeof *convs, product_count = sizeof products / sizeof *products, count = 0;
     Case *cases = calloc(2 * (conv_count * 12 + product_count * 4), sizeof *cases);
     if (!cases) {
@@ -268,6 +269,9 @@ int main(int argc, char **argv) {
     }
     for (size_t i = 0; i < conv_count * 12; i++) {
         const int *v = convs[i / 12];
+        if (way && (i / 4 + i / 12) % 4 != i % 4) { // one of the four bodies of each: the others differ in phase 0 and the epilogue
+            continue;
+        }
         Case *k = &cases[count++];
         k->c = (FblContraction){.kind = (FblContractionKind)(i % 12 / 4), .n = v[0], .c = v[1], .h = v[2], .w = v[3], .o = v[4], .kh = v[5], .kw = v[6], .stride_h = v[7], .stride_w = v[8],
                                 .pad_h = v[9], .pad_w = v[10], .dilation_h = v[11], .dilation_w = v[12], .groups = v[13]};

@@ -1,6 +1,6 @@
 // Contractions by wgmma through NVRTC to sm_90a cubins, without a GPU: of each program, the contraction of each kind and tile that
 // does the most work. No kernel may spill registers, nor may ptxas say that its products run one by one.
-// test_wgmma PRECISION FILE...; exits with 77 where NVRTC is not installed.
+// test_wgmma PRECISION wgmma|tma FILE...; exits with 77 where NVRTC is not installed.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,17 +106,17 @@ int main(int argc, char **argv) {
     int32_t version;
     size_t length, size;
     void *image;
-    if (argc < 3) {
-        fprintf(stderr, "usage: test_wgmma PRECISION FILE...\n");
+    if (argc < 4) {
+        fprintf(stderr, "usage: test_wgmma PRECISION wgmma|tma FILE...\n");
         return 2;
     }
     if (!fbl_nvrtc_available(&version, error, sizeof error)) {
         printf("skipped: %s\n", error);
         return 77;
     }
-    FblCudaOptions target = {.arch = 90, .precision = strcmp(argv[1], "tf32") == 0 ? FBL_CUDA_TF32 : FBL_CUDA_BF16, .gemm = FBL_CUDA_GEMM_WGMMA};
+    FblCudaOptions target = {.arch = 90, .precision = strcmp(argv[1], "tf32") == 0 ? FBL_CUDA_TF32 : FBL_CUDA_BF16, .gemm = strcmp(argv[2], "tma") == 0 ? FBL_CUDA_GEMM_TMA : FBL_CUDA_GEMM_WGMMA};
     int failed = 0;
-    for (int i = 2; i < argc; i++) {
+    for (int i = 3; i < argc; i++) {
         failed |= add_file(argv[i], &target);
     }
     FILE *out = open_memstream(&text, &length);

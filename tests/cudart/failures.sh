@@ -30,7 +30,7 @@ says 'error\[E0649\]: code can be generated for sm_75 and newer, not for sm_61'
 expect 1 "$fblc" compile "$soft" --target cuda:sm_90 --precision f8 -o "$out/a.fblx"
 says 'error\[E0649\]: --precision takes f32, tf32, bf16 or f16, not `f8`'
 expect 1 "$fblc" compile "$soft" --target cuda:sm_90 --gemm mna -o "$out/a.fblx"
-says 'error\[E0649\]: --gemm takes auto, mma or wgmma, not `mna`'
+says 'error\[E0649\]: --gemm takes auto, mma, wgmma or tma, not `mna`'
 expect 2 "$fblc" compile "$soft" --emit cuda
 says 'emit cuda goes with --target cuda:sm_90'
 

@@ -59,17 +59,19 @@ mixed '[random_crop(32, pad=4), cutmix(1)]' 0
 mixed '[random_flip(), cutmix(1)]' 0.4
 
 # Warpgroup products: the other instruction's losses. Both round the same factors; orders of sums differ.
-for gemm in mma wgmma; do
+for gemm in mma wgmma tma; do
     "$fblc" run "$soft" --quiet --json --target cuda --precision bf16 --gemm=$gemm --epochs 1 --out "$out/$gemm" > "$out/$gemm.json"
 done
 "$fblc" compile "$soft" --target cuda:sm_90 --precision bf16 --gemm=wgmma --emit cuda > "$out/wgmma.cu" 2> "$out/stderr"
 grep -q 'fbl_wgmma_bf16' "$out/wgmma.cu" || fail "--gemm=wgmma makes no warpgroup products"
-close "$(value "$out/wgmma.json" 1 train_loss)" "$(value "$out/mma.json" 1 train_loss)"
-close "$(value "$out/wgmma.json" 1 test_loss)" "$(value "$out/mma.json" 1 test_loss)"
+for gemm in wgmma tma; do
+    close "$(value "$out/$gemm.json" 1 train_loss)" "$(value "$out/mma.json" 1 train_loss)"
+    close "$(value "$out/$gemm.json" 1 test_loss)" "$(value "$out/mma.json" 1 test_loss)"
+done
 # A file knows its instructions.
-"$fblc" compile "$soft" --target cuda:sm_90 --precision bf16 --gemm=wgmma -o "$out/wgmma.fblx" > "$out/stdout"
-FBL_NVRTC=/nowhere/libnvrtc.so FBL_CACHE=off "$fblc" run "$out/wgmma.fblx" --quiet --epochs 1 --out "$out/wgmma_file"
-same "$out/wgmma/last.safetensors" "$out/wgmma_file/last.safetensors"
+"$fblc" compile "$soft" --target cuda:sm_90 --precision bf16 --gemm=tma -o "$out/tma.fblx" > "$out/stdout"
+FBL_NVRTC=/nowhere/libnvrtc.so FBL_CACHE=off "$fblc" run "$out/tma.fblx" --quiet --epochs 1 --out "$out/tma_file"
+same "$out/tma/last.safetensors" "$out/tma_file/last.safetensors"
 
 # Sets that the GPU does not hold come from the loader, batch by batch beside the one before, in training and evaluation. A resize to the size that images have
 # changes no pixel, but is not done on the GPU: the same bits.

@@ -19,9 +19,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/cuda/soft_map.h"
+
 #define EXPORT __attribute__((visibility("default")))
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_IMAGE = 200, NOT_FOUND = 500, NOT_READY = 600, ILLEGAL_ADDRESS = 700, CAPTURE = 900 };
 #define MAX_ARGUMENTS 64
+#define MAX_MAPS 2 // tensor maps among the arguments
 
 typedef unsigned long long Address;
 
@@ -36,6 +39,7 @@ typedef struct Function {
     void (*call)(void **);
     int count;
     double charge; // microseconds, made up
+    const int *sizes; // of the arguments
 } Function;
 
 typedef struct Stream Stream;
@@ -56,6 +60,7 @@ typedef struct Op {
     Function *function;
     uint32_t grid[3], block[3], shared;
     uint64_t arguments[MAX_ARGUMENTS];
+    unsigned char maps[MAX_MAPS][128]; // arguments that are longer: tensor maps, in order
     void *to;
     const void *from;
     void *owned; // a copy of pageable memory, freed afterwards
@@ -128,8 +133,10 @@ static void run_op(Op *op) {
         }
         charged += op->function->charge;
         void *pointers[MAX_ARGUMENTS];
-        for (int i = 0; i < op->function->count; i++) {
-            pointers[i] = &op->arguments[i];
+        _Alignas(64) unsigned char maps[MAX_MAPS][128];
+        memcpy(maps, op->maps, sizeof maps);
+        for (int i = 0, map = 0; i < op->function->count; i++) {
+            pointers[i] = op->function->sizes[i] > 8 ? (void *)maps[map++] : &op->arguments[i];
         }
         if (!sticky) {
             op->function->module->launch(op->function->name, op->function->call, pointers, op->grid, op->block, op->shared, 0);
@@ -397,6 +404,8 @@ EXPORT int cuModuleGetFunction(Function **function, Module *module, const char *
     char symbol[200];
     snprintf(symbol, sizeof symbol, "soft_call_%s", name);
     void *call = dlsym(module->library, symbol);
+    snprintf(symbol, sizeof symbol, "soft_sizes_%s", name);
+    const int *sizes = dlsym(module->library, symbol);
     snprintf(symbol, sizeof symbol, "soft_count_%s", name);
     const int *count = dlsym(module->library, symbol);
     snprintf(symbol, sizeof symbol, "soft_tile_%s", name);
@@ -408,12 +417,28 @@ EXPORT int cuModuleGetFunction(Function **function, Module *module, const char *
     (*function)->module = module;
     (*function)->count = *count;
     (*function)->charge = charge_of(tile);
+    (*function)->sizes = sizes;
     snprintf((*function)->name, sizeof (*function)->name, "%s", name);
     memcpy(&(*function)->call, &call, sizeof call);
     return sticky;
 }
 EXPORT int cuFuncSetAttribute(Function *function, int attribute, int value);
 EXPORT int cuFuncSetAttribute(Function *function, int attribute, int value) { return function && attribute == 8 && value <= 227 * 1024 ? SUCCESS : INVALID_VALUE; }
+
+EXPORT int cuTensorMapEncodeTiled(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const uint32_t *box, const uint32_t *steps,
+                                  int interleave, int swizzle, int promotion, int fill);
+EXPORT int cuTensorMapEncodeTiled(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const uint32_t *box, const uint32_t *steps,
+                                  int interleave, int swizzle, int promotion, int fill) {
+    bool fine = (uintptr_t)map % 64 == 0 && inside(address, 1, false);
+    return fine ? soft_map_tiled(map, format, rank, address, extents, strides, box, steps, interleave, swizzle, promotion, fill) : INVALID_VALUE;
+}
+EXPORT int cuTensorMapEncodeIm2col(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const int *lower, const int *upper,
+                                   uint32_t channels, uint32_t pixels, const uint32_t *steps, int interleave, int swizzle, int promotion, int fill);
+EXPORT int cuTensorMapEncodeIm2col(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const int *lower, const int *upper,
+                                   uint32_t channels, uint32_t pixels, const uint32_t *steps, int interleave, int swizzle, int promotion, int fill) {
+    bool fine = (uintptr_t)map % 64 == 0 && inside(address, 1, false);
+    return fine ? soft_map_pixels(map, format, rank, address, extents, strides, lower, upper, channels, pixels, steps, interleave, swizzle, promotion, fill) : INVALID_VALUE;
+}
 
 EXPORT int cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, Stream *stream,
                           void **parameters, void **extra);
@@ -424,8 +449,8 @@ EXPORT int cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned
     }
     Op *op = add(stream);
     *op = (Op){.kind = LAUNCH, .function = function, .grid = {gx, gy, gz}, .block = {bx, by, bz}, .shared = shared};
-    for (int i = 0; i < function->count; i++) {
-        memcpy(&op->arguments[i], parameters[i], 8);
+    for (int i = 0, map = 0; i < function->count; i++) {
+        memcpy(function->sizes[i] > 8 ? (void *)op->maps[map++] : &op->arguments[i], parameters[i], function->sizes[i] > 8 ? 128 : 8);
     }
     return sticky;
 }

@@ -1,6 +1,7 @@
 // NVRTC without NVRTC: the entry points that codegen/cuda/nvrtc.c uses, done by the system's C++ compiler (FBL_CXX, else
 // c++) and tests/cuda/shim.h. A "cubin" is a shared object with, for each kernel NAME, soft_call_NAME, which takes its
-// arguments as cuLaunchKernel does, and soft_count_NAME, their number. Loaded by FBL_NVRTC.
+// arguments as cuLaunchKernel does, and soft_count_NAME and soft_sizes_NAME, their
+// number and their sizes in bytes. Loaded by FBL_NVRTC.
 // Threads: programs are independent.
 #include <stdbool.h>
 #include <stdio.h>
@@ -69,12 +70,15 @@ static void write_unit(FILE *out, const char *source) {
             spoil && *spoil && strstr(source, spoil) ? "static float spoiled(float a, float b, float c) { return a * b * 1.01f + c; }\n#define fmaf spoiled\n" : "", source);
     fprintf(out, "template <typename... P, size_t... I> static void soft_apply(void (*f)(P...), void **a, std::index_sequence<I...>) { f(*(P *)a[I]...); }\n"
                  "template <typename... P> static void soft_call(void (*f)(P...), void **a) { soft_apply(f, a, std::index_sequence_for<P...>()); }\n"
-                 "template <typename... P> constexpr int soft_count(void (*)(P...)) { return sizeof...(P); }\n");
+                 "template <typename... P> constexpr int soft_count(void (*)(P...)) { return sizeof...(P); }\n"
+                 "template <int n> struct SoftSizes { int v[n + 1]; };\n"
+                 "template <typename... P> constexpr SoftSizes<sizeof...(P)> soft_sizes(void (*)(P...)) { return {{(int)sizeof(P)..., 0}}; }\n");
     for (const char *at = strstr(source, "extern \"C\" __global__"); at; at = strstr(at + 1, "extern \"C\" __global__")) {
         char name[200];
         if (kernel_name(at, name)) {
             char tile[200];
             fprintf(out, "extern \"C\" void soft_call_%s(void **a) { soft_call(%s, a); }\nextern \"C\" const int soft_count_%s = soft_count(%s);\n", name, name, name, name);
+            fprintf(out, "extern \"C\" const auto soft_sizes_%s = soft_sizes(%s);\n", name, name);
             fprintf(out, "extern \"C\" const char soft_tile_%s[] = \"%s\";\n", name, tile_of(source, at, tile));
         }
     }
@@ -111,7 +115,7 @@ EXPORT int nvrtcCompileProgram(Program *program, int options, const char *const 
     FILE *out = fopen(source, "w");
     write_unit(out, program->source);
     fclose(out);
-    snprintf(command, sizeof command, "%s -std=c++17 -O1 -w -fno-strict-aliasing -fwrapv -ffp-contract=off -fPIC -shared %s -I%s -o %s %s > %s 2>&1",
+    snprintf(command, sizeof command, "%s -std=c++17 -O1 -w -Wno-psabi -fno-strict-aliasing -fwrapv -ffp-contract=off -fPIC -shared %s -I%s -o %s %s > %s 2>&1",
              compiler && *compiler ? compiler : "c++", flags ? flags : "", FBL_SHIM_DIR, library, source, log);
     bool ok = system(command) == 0;
     size_t size;

@@ -46,6 +46,14 @@ grep -q '^target cuda sm_90 f32$' "$out/plain/environment.txt" || fail "a table 
 FBL_NVRTC=/nowhere/libnvrtc.so FBL_CACHE=off "$fblc" run "$out/tuned/program.fblx" --quiet --max-steps 3 --out "$out/file"
 same "$out/tuned/last.safetensors" "$out/file/last.safetensors"
 
+# Warpgroup products are tried beside mma.sync, checked like any other tile, and then a kernel's choice.
+FBL_SOFT_CHARGE='wgmma =300' FBL_CACHE=off expect 0 "$fblc" compile "$tune" --target cuda --precision bf16 --tune=search --tune-tiles 3 --tune-file "$out/wide.tune" -o "$out/wide.fblx"
+grep -q '^sm_90 bf16 conv n4 .* : wgmma [0-9x]* by [12]x1 stages [0-9] splits' "$out/wide.tune" || fail "no warpgroup product won"
+"$fblc" compile "$tune" --target cuda:sm_90 --precision bf16 --tune-file "$out/wide.tune" --emit cuda > "$out/wide.cu"
+grep -q 'fbl_wgmma_bf16<' "$out/wide.cu" || fail "the tuned warpgroup product is not used"
+"$fblc" compile "$tune" --target cuda:sm_90 --precision bf16 --gemm=mma --tune-file "$out/wide.tune" --emit cuda > "$out/narrow.cu"
+if grep -q 'fbl_wgmma_bf16<' "$out/narrow.cu"; then fail "--gemm=mma does not exclude them"; fi
+
 # Mistakes, word for word.
 bad() {
     printf '%s\n' "$1" > "$out/bad.tune"

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC "FBLKRNL3"
+#define MAGIC "FBLKRNL4"
 #define MAX_OBJECT ((int64_t)1 << 28)
 
 struct FblCache {

@@ -188,7 +188,7 @@ static void emit_main(FblCudaWide *wide) {
             phase->maps[phase->map_count++] = fbl_cuda_wide_map(wide, &wide->factor[i]);
         }
     }
-    fbl_cuda_begin_entry(e, p->phase, true, (uint32_t)t->threads, grid);
+    fbl_cuda_begin_entry(e, p->phase, p->phase > 0 || t->splits > 1, (uint32_t)t->threads, grid);
     phase->shared_bytes = (uint32_t)t->shared_bytes;
     fbl_cuda_line(e, 1, "FBL_DYNAMIC_SHARED;");
     fbl_cuda_line(e, 1, "const unsigned a_tile = (fbl_shared_address(fbl_shared) + %d) / %d * %d, b_tile = a_tile + %lld;", ROUND_UP - 1, ROUND_UP, ROUND_UP,
@@ -241,7 +241,7 @@ bool fbl_cuda_wide_open(const FblCudaProduct *product, FblCudaVariant variant, F
     }
     for (int i = 0; i < 2; i++) {
         own->operand[i].packed = true;
-        own->operand[i].async = false;
+        own->operand[i].async = own->operand[i].direct = false;
     }
     fbl_cuda_wide_plan(wide);
     for (int i = 0; i < 2; i++) {
@@ -249,10 +249,12 @@ bool fbl_cuda_wide_open(const FblCudaProduct *product, FblCudaVariant variant, F
         if (f->elements > ELEMENT_LIMIT) {
             return false;
         }
-        f->o->packed_at = own->partial_at;
-        own->partial_at += fbl_cuda_ceil(f->elements * wide->size, 256) * 64;
+        if (f->buffer < 0) {
+            f->o->packed_at = own->partial_at;
+            own->partial_at += fbl_cuda_ceil(f->elements * wide->size, 256) * 64;
+        }
     }
-    own->phase = 1;
+    own->phase = own->partial_at > 0;
     return true;
 }
 
@@ -273,12 +275,16 @@ bool fbl_cuda_emit_wgmma(const FblCudaProduct *product, FblCudaVariant variant, 
         FblCudaFactor *f = &wide.factor[i];
         f->tile = i == 0 ? p->tile.bm : p->tile.bn;
         f->bytes = f->tile * 128;
-        fbl_cuda_operand_functions(p, f->o);
+        if (f->buffer < 0) {
+            fbl_cuda_operand_functions(p, f->o);
+        }
     }
     fbl_cuda_epilogue_function(p);
     e->source->workspace_bytes = p->partial_at * 4;
     e->source->specific = true;
-    fbl_cuda_wide_pack(&wide);
+    if (p->phase > 0) {
+        fbl_cuda_wide_pack(&wide);
+    }
     emit_main(&wide);
     if (p->tile.splits > 1) {
         fbl_cuda_emit_finish(p);

@@ -1,8 +1,8 @@
 // Contractions by wgmma (Hopper): a block has warpgroups that multiply, 64 rows each, and one that brings factors into a ring of
 // stages in shared memory; barriers in shared memory say which stages are full and which may be filled again.
 //
-// Both factors are read from memory in the format of the product, in whole pieces of 16 bytes, so whatever is not that is packed
-// first (phase 0). In shared memory a factor is rows of `span` bytes whose pieces are exchanged (the swizzles of PTX):
+// Both factors are read from memory in the format of the product, in whole pieces of 16 bytes: a buffer that holds an image so is
+// read where it lies, all else is packed first (phase 0). In shared memory a factor is rows of `span` bytes whose pieces are exchanged (the swizzles of PTX):
 //   along the sum  a row of the tile is 128 bytes of the sum (bk factors): 128 / span blocks of all rows follow one another
 //   turned         (bf16, f16) an index of the sum is span / 2 rows of the tile; blocks of all bk indices follow one another
 // span is 128, but for images that the copy engine brings: a copy is of one tap, so span is at most a tap's channels.
@@ -29,6 +29,7 @@ typedef struct FblCudaFactor {
     int64_t lines;            // MATRIX
     int64_t channels, padded; // along memory, of a group
     int64_t elements;         // of the packed array
+    int32_t buffer;           // that is read where it lies; -1: packed
     int64_t bytes;            // of a stage
     bool engine;              // the copy engine brings it, by a tensor map
     int64_t span;             // bytes of a row in shared memory

@@ -9,6 +9,26 @@ static bool is_convolution(const FblCudaWide *wide) { return wide->p->c->kind !=
 // Rows that memory runs along, but the product wants the sum to (tf32): packing turns them.
 static bool turns(const FblCudaFactor *f) { return f->o->rows && !f->turned; }
 
+// The buffer of the kernel that is the factor as packing would make it: an image [n][h][w][channels] in the format of the product
+// whose groups need no padding, read without condition. -1: none is.
+static int32_t plain_buffer(const FblCudaWide *wide, const FblCudaFactor *f) {
+    static const int order[4] = {0, 2, 3, 1}; // of the body's loops n, c, h, w in memory
+    const FblKernel *kernel = wide->p->e->kernel;
+    const FblKInstr *value = &kernel->instrs[f->o->body->value];
+    FblDtype format = wide->p->e->options->precision == FBL_CUDA_BF16 ? FBL_BF16 : FBL_F16;
+    if (f->form != FBL_CUDA_IMAGE || value->kind != FBL_K_LOAD || value->guard >= 0 || f->padded != f->channels || wide->size != 2) {
+        return -1;
+    }
+    const FblKernelBuffer *buffer = &kernel->buffers[value->a];
+    const int64_t extents[4] = {wide->p->c->n, f->h, f->w, wide->p->z * f->channels};
+    bool plain = buffer->dtype == format && buffer->rank == 4 && f->o->body->loop_count == 4;
+    for (int d = 0; d < 4 && plain; d++) {
+        const FblKInstr *index = &kernel->instrs[value->index[d]];
+        plain = buffer->extents[d] == extents[d] && index->kind == FBL_K_LOOP && index->a == f->o->body->loops[order[d]];
+    }
+    return plain ? value->a : -1;
+}
+
 void fbl_cuda_wide_plan(FblCudaWide *wide) {
     FblCudaProduct *p = wide->p;
     const FblContraction *c = p->c;
@@ -35,6 +55,7 @@ void fbl_cuda_wide_plan(FblCudaWide *wide) {
         }
         f->padded = fbl_cuda_ceil(f->channels, wide->piece) * wide->piece;
         f->elements = f->form == FBL_CUDA_IMAGE ? c->n * f->h * f->w * p->z * f->padded : p->z * f->padded * (f->form == FBL_CUDA_WEIGHTS ? f->rows * taps : f->lines);
+        f->buffer = plain_buffer(wide, f);
     }
     if (c->kind == FBL_CONV_WEIGHT_GRAD) {
         p->padded = wide->factor[1].padded;
@@ -61,7 +82,7 @@ static void put_quad(FblCudaWide *wide, const FblCudaFactor *f, const char *at) 
 
 // Quads of work that packing a factor is.
 static int64_t pack_quads(const FblCudaWide *wide, const FblCudaFactor *f) {
-    return turns(f) ? wide->p->z * f->padded * fbl_cuda_ceil(f->rows, 4) : f->elements / 4;
+    return f->buffer >= 0 ? 0 : turns(f) ? wide->p->z * f->padded * fbl_cuda_ceil(f->rows, 4) : f->elements / 4;
 }
 
 // Reads along rows, writes along the sum.
@@ -119,6 +140,9 @@ void fbl_cuda_wide_pack(FblCudaWide *wide) {
     fbl_cuda_line(e, 1, "int q = blockIdx.x * %d + threadIdx.x;", PACK_THREADS);
     for (int i = 0; i < 2; i++) {
         const FblCudaFactor *f = &wide->factor[i];
+        if (quads[i] == 0) {
+            continue;
+        }
         fbl_cuda_line(e, 1, "if (q < %lld) {", (long long)quads[i]);
         if (turns(f)) {
             pack_turning(wide, f);
@@ -137,8 +161,12 @@ void fbl_cuda_wide_setup(FblCudaWide *wide, const FblCudaFactor *f) {
     FblCudaEmit *e = p->e;
     const FblContraction *c = p->c;
     char name = f->o->name;
-    fbl_cuda_line(e, 2, "const %s *%c_from = (const %s *)(workspace + %lld);", wide->size == 2 ? "unsigned short" : "float", name, wide->size == 2 ? "unsigned short" : "float",
-                  (long long)f->o->packed_at);
+    const char *type = wide->size == 2 ? "unsigned short" : "float";
+    if (f->buffer >= 0) {
+        fbl_cuda_line(e, 2, "const %s *%c_from = b%d;", type, name, f->buffer);
+    } else {
+        fbl_cuda_line(e, 2, "const %s *%c_from = (const %s *)(workspace + %lld);", type, name, type, (long long)f->o->packed_at);
+    }
     if (f->turned) {
         fbl_cuda_line(e, 2, "const int %c_row = %s + t %% %lld * 8;", name, name == 'a' ? "m0" : "n0", (long long)f->tile / 8);
         if (f->form == FBL_CUDA_IMAGE && name == 'b') {

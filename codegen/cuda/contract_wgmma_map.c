@@ -54,9 +54,9 @@ FblTensorMap fbl_cuda_wide_map(const FblCudaWide *wide, const FblCudaFactor *f) 
                         .format = size == 4                                       ? FBL_TENSOR_MAP_F32
                                   : p->e->options->precision == FBL_CUDA_BF16 ? FBL_TENSOR_MAP_BF16
                                                                               : FBL_TENSOR_MAP_F16,
-                        .buffer = -1,
+                        .buffer = f->buffer,
                         .rank = 3,
-                        .offset = f->o->packed_at * 4,
+                        .offset = f->buffer >= 0 ? 0 : f->o->packed_at * 4,
                         .swizzle = (int32_t)f->span};
     map.strides[0] = size;
     map.box[0] = (int32_t)row;

@@ -1,6 +1,6 @@
 // A whole train step of a program as generated CUDA C, run on the CPU, against the double-precision interpreter: the outputs,
 // every gradient and every new state; then the optimizer against its formula; and the same bits with the threads shuffled.
-// test_cuda_step FILE PRECISION BATCH
+// test_cuda_step FILE PRECISION BATCH [wgmma|tma]
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,15 +167,15 @@ int main(int argc, char **argv) {
     // well, which rounds every layer once more.
     static const double allowed[] = {2e-5, 2.5e-1, 6e-1, 2.5e-1};
     static const double allowed_forward[] = {2e-6, 1e-3, 8e-3, 1e-3};
-    if (argc != 4) {
-        fprintf(stderr, "usage: test_cuda_step FILE PRECISION BATCH\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: test_cuda_step FILE PRECISION BATCH [wgmma|tma]\n");
         return 2;
     }
     if (!cuda_run_possible()) {
         printf("skipped: no C++ compiler\n");
         return 77;
     }
-    FblCudaOptions target = {.arch = 80};
+    FblCudaOptions target = {.arch = argc == 5 ? 90 : 80, .gemm = argc < 5 ? FBL_CUDA_GEMM_AUTO : strcmp(argv[4], "tma") == 0 ? FBL_CUDA_GEMM_TMA : FBL_CUDA_GEMM_WGMMA};
     for (int i = 0; i < 4; i++) {
         target.precision = strcmp(argv[2], names[i]) == 0 ? (FblCudaPrecision)i : target.precision;
     }

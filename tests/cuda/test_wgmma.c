@@ -70,7 +70,8 @@ static int add_file(const char *path, const FblCudaOptions *target) {
     FblModule *module;
     FblPlan *plan;
     FblPassOptions passes = fbl_options_default();
-    FblLowerOptions options = {.vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .with_train = true};
+    FblLowerOptions options = {.vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .with_train = true,
+                               .storage = target->precision == FBL_CUDA_BF16 ? FBL_BF16 : FBL_F32};
     FblStatus status = fbl_program_load(ctx, &(FblProgramOptions){.path = path}, &program);
     status = status == FBL_OK ? fbl_program_build(program, &(FblBuildOptions){.batch = BATCH}, &module) : status;
     status = status == FBL_OK ? fbl_passes_run(module, &passes) : status;

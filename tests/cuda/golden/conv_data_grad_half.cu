@@ -1,5 +1,5 @@
 // phase 0: grid 292 x 1 x 1, block 256, 0 bytes of dynamic shared memory
-// phase 1: grid 64 x 1 x 1, block 128, 20480 bytes of dynamic shared memory
+// phase 1: grid 64 x 1 x 1, block 128, 30720 bytes of dynamic shared memory
 // conv2d_data_grad_7f8c_b5ae7f8c
 // from resnet_cifar.fbl:6 conv2d_data_grad (backward)
 // b0 bf16 [64, 8, 8, 64] in
@@ -77,14 +77,16 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_7f8c_b5ae7f8c
     int q = blockIdx.x * 256 + threadIdx.x;
     if (q < 65536) {
         const int z = q % 16 * 4 / 64, c = q % 16 * 4 % 64, pixel = q / 16;
-        *(float4 *)(workspace + 0 + q * 4) = conv2d_data_grad_7f8c_b5ae7f8c_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
+        const float4 v = conv2d_data_grad_7f8c_b5ae7f8c_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
+        *(uint2 *)(workspace + 0 + q * 2) = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
         return;
     }
     q -= 65536;
     if (q < 9216) {
         const int k = q % 144 * 4, row = q / 144 % 64, z = q / 9216;
         const int tap = k / 64, c = k % 64;
-        *(float4 *)(workspace + 262144 + q * 4) = conv2d_data_grad_7f8c_b5ae7f8c_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, z * 64 + c, row, tap / 3, tap % 3);
+        const float4 v = conv2d_data_grad_7f8c_b5ae7f8c_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, z * 64 + c, row, tap / 3, tap % 3);
+        *(uint2 *)(workspace + 131072 + q * 2) = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
         return;
     }
     q -= 9216;
@@ -92,60 +94,46 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_7f8c_b5ae7f8c
 // product 4096 x 64 x 576, tile 64 x 64 x 32, 1 runs of the sum
 extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_7f8c_b5ae7f8c_1(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
-    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 2560;
+    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 3840;
     const int tid = threadIdx.x;
     const int n0 = blockIdx.x % 1 * 64, m0 = blockIdx.x / 1 % 64 * 64, z = blockIdx.x / 64;
     const int first = 0, last = 18;
     const int lane = tid % 32, warp_m = tid / 32 / 2 * 32, warp_n = tid / 32 % 2 * 32;
     float sum[2][4][4] = {};
-    float4 a_next[4];
-    int a_n[4], a_h[4], a_w[4];
+    int a_n[2], a_h[2], a_w[2];
     #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const int m = m0 + tid / 8 + i * 16;
+    for (int i = 0; i < 2; i++) {
+        const int m = m0 + tid / 4 + i * 32;
         a_n[i] = m / 64;
         a_h[i] = m < 4096 ? m / 8 % 8 + 1 : -1073741824;
         a_w[i] = m % 8 + 1;
     }
-    float4 b_next[4];
     auto fetch = [&](int step, int stage) { // from memory, to registers or on the way to shared memory
         {
-        const int k = step * 32 + tid % 8 * 4;
+        const int k = step * 32 + tid % 4 * 8;
         const int tap = k / 64, c = k % 64;
         const int kh = tap / 3, kw = tap % 3;
         #pragma unroll
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 2; i++) {
             const int at_h = a_h[i] - kh * 1, at_w = a_w[i] - kw * 1;
             const int h = at_h / 1, w = at_w / 1;
             const bool inside = k < 576 && at_h >= 0 && at_w >= 0 && h < 8 && w < 8;
-            a_next[i] = inside ? *(const float4 *)(workspace + 0 + ((a_n[i] * 8 + h) * 8 + w) * 64 + z * 64 + c) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            fbl_copy_async(a_tile + stage * 1280 + (tid / 4 + i * 32) * 20 + tid % 4 * 4, inside ? (const float *)((const unsigned short *)(workspace + 0) + ((a_n[i] * 8 + h) * 8 + w) * 64 + z * 64 + c) : workspace, inside);
         }
         }
         {
-        const int k = step * 32 + tid % 8 * 4;
+        const int k = step * 32 + tid % 4 * 8;
         const int tap = k / 64, c = k % 64;
         const int kh = tap / 3, kw = tap % 3;
         #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int row = n0 + tid / 8 + i * 16;
+        for (int i = 0; i < 2; i++) {
+            const int row = n0 + tid / 4 + i * 32;
             const bool inside = k < 576 && row < 64;
-            b_next[i] = inside ? *(const float4 *)(workspace + 262144 + (z * 64 + row) * 576 + k) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            fbl_copy_async(b_tile + stage * 1280 + (tid / 4 + i * 32) * 20 + tid % 4 * 4, inside ? (const float *)((const unsigned short *)(workspace + 131072) + (z * 64 + row) * 576 + k) : workspace, inside);
         }
         }
     };
     auto put = [&](int stage) { // from registers to shared memory
-        #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            unsigned *to = a_tile + stage * 1280 + (tid / 8 + i * 16) * 20 + tid % 8 * 2;
-            const float4 v = a_next[i];
-            *(uint2 *)to = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
-        }
-        #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            unsigned *to = b_tile + stage * 1280 + (tid / 8 + i * 16) * 20 + tid % 8 * 2;
-            const float4 v = b_next[i];
-            *(uint2 *)to = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
-        }
     };
     auto multiply = [&](int stage) {
         const unsigned *a_now = a_tile + stage * 1280, *b_now = b_tile + stage * 1280;
@@ -175,7 +163,7 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_7f8c_b5ae7f8c
             }
         }
     };
-    for (int ahead = 0; ahead < 1; ahead++) {
+    for (int ahead = 0; ahead < 2; ahead++) {
         if (first + ahead < last) {
             fetch(first + ahead, ahead);
             put(ahead);
@@ -183,14 +171,14 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_7f8c_b5ae7f8c
         fbl_copy_commit();
     }
     for (int step = first; step < last; step++) {
-        fbl_copy_wait<0>();
+        fbl_copy_wait<1>();
         __syncthreads();
-        const int next = step + 1, stage = (next - first) % 2;
+        const int next = step + 2, stage = (next - first) % 3;
         if (next < last) {
             fetch(next, stage);
         }
         fbl_copy_commit();
-        multiply((step - first) % 2);
+        multiply((step - first) % 3);
         if (next < last) {
             put(stage);
         }

@@ -1,5 +1,5 @@
 // phase 0: grid 3 x 1 x 1, block 256, 0 bytes of dynamic shared memory
-// phase 1: grid 512 x 1 x 1, block 128, 23040 bytes of dynamic shared memory
+// phase 1: grid 512 x 1 x 1, block 128, 34560 bytes of dynamic shared memory
 // conv2d_5c78_57265c78
 // from resnet_cifar.fbl:5 conv2d
 // b0 f32 [64, 32, 32, 16] in
@@ -26,7 +26,8 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_5c78_57265c78(const flo
     if (q < 576) {
         const int k = q % 36 * 4, row = q / 36 % 16, z = q / 576;
         const int tap = k / 16, c = k % 16;
-        *(float4 *)(workspace + 0 + q * 4) = conv2d_5c78_57265c78_b(b0, b1, b2, scalars, z * 16 + row, c, tap / 3, tap % 3);
+        const float4 v = conv2d_5c78_57265c78_b(b0, b1, b2, scalars, z * 16 + row, c, tap / 3, tap % 3);
+        *(uint2 *)(workspace + 0 + q * 2) = make_uint2(fbl_pack_f16(v.x, v.y), fbl_pack_f16(v.z, v.w));
         return;
     }
     q -= 576;
@@ -34,7 +35,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_5c78_57265c78(const flo
 // product 65536 x 16 x 144, tile 128 x 16 x 32, 1 runs of the sum
 extern "C" __global__ void __launch_bounds__(128) conv2d_5c78_57265c78_1(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
-    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 5120;
+    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 7680;
     const int tid = threadIdx.x;
     const int n0 = blockIdx.x % 1 * 16, m0 = blockIdx.x / 1 % 512 * 128, z = blockIdx.x / 512;
     const int first = 0, last = 5;
@@ -49,7 +50,6 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_5c78_57265c78_1(const f
         a_h[i] = m < 65536 ? m / 32 % 32 * 1 - 1 : -1073741824;
         a_w[i] = m % 32 * 1 - 1;
     }
-    float4 b_next[1];
     auto fetch = [&](int step, int stage) { // from memory, to registers or on the way to shared memory
         {
         const int k = step * 32 + tid % 8 * 4;
@@ -63,14 +63,17 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_5c78_57265c78_1(const f
         }
         }
         {
-        const int k = step * 32 + tid % 8 * 4;
+        const int k = step * 32 + tid % 4 * 8;
         const int tap = k / 16, c = k % 16;
         const int kh = tap / 3, kw = tap % 3;
         #pragma unroll
         for (int i = 0; i < 1; i++) {
-            const int row = n0 + tid / 8 + i * 16;
+            if (tid + i * 128 >= 64) {
+                continue;
+            }
+            const int row = n0 + tid / 4 + i * 32;
             const bool inside = k < 144 && row < 16;
-            b_next[i] = inside ? *(const float4 *)(workspace + 0 + (z * 16 + row) * 144 + k) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            fbl_copy_async(b_tile + stage * 320 + (tid / 4 + i * 32) * 20 + tid % 4 * 4, inside ? (const float *)((const unsigned short *)(workspace + 0) + (z * 16 + row) * 144 + k) : workspace, inside);
         }
         }
     };
@@ -79,12 +82,6 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_5c78_57265c78_1(const f
         for (int i = 0; i < 8; i++) {
             unsigned *to = a_tile + stage * 2560 + (tid / 8 + i * 16) * 20 + tid % 8 * 2;
             const float4 v = a_next[i];
-            *(uint2 *)to = make_uint2(fbl_pack_f16(v.x, v.y), fbl_pack_f16(v.z, v.w));
-        }
-        #pragma unroll
-        for (int i = 0; i < 1; i++) {
-            unsigned *to = b_tile + stage * 320 + (tid / 8 + i * 16) * 20 + tid % 8 * 2;
-            const float4 v = b_next[i];
             *(uint2 *)to = make_uint2(fbl_pack_f16(v.x, v.y), fbl_pack_f16(v.z, v.w));
         }
     };
@@ -116,7 +113,7 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_5c78_57265c78_1(const f
             }
         }
     };
-    for (int ahead = 0; ahead < 1; ahead++) {
+    for (int ahead = 0; ahead < 2; ahead++) {
         if (first + ahead < last) {
             fetch(first + ahead, ahead);
             put(ahead);
@@ -124,14 +121,14 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_5c78_57265c78_1(const f
         fbl_copy_commit();
     }
     for (int step = first; step < last; step++) {
-        fbl_copy_wait<0>();
+        fbl_copy_wait<1>();
         __syncthreads();
-        const int next = step + 1, stage = (next - first) % 2;
+        const int next = step + 2, stage = (next - first) % 3;
         if (next < last) {
             fetch(next, stage);
         }
         fbl_copy_commit();
-        multiply((step - first) % 2);
+        multiply((step - first) % 3);
         if (next < last) {
             put(stage);
         }

@@ -25,7 +25,8 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_8b3d_51948b3d(const uns
     if (q < 576) {
         const int k = q % 36 * 4, row = q / 36 % 16, z = q / 576;
         const int tap = k / 16, c = k % 16;
-        *(float4 *)(workspace + 0 + q * 4) = conv2d_8b3d_51948b3d_b(b0, b1, b2, scalars, z * 16 + row, c, tap / 3, tap % 3);
+        const float4 v = conv2d_8b3d_51948b3d_b(b0, b1, b2, scalars, z * 16 + row, c, tap / 3, tap % 3);
+        *(uint2 *)(workspace + 0 + q * 2) = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
         return;
     }
     q -= 576;
@@ -47,7 +48,6 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_8b3d_51948b3d_1(const u
         a_h[i] = m < 65536 ? m / 32 % 32 * 1 - 1 : -1073741824;
         a_w[i] = m % 32 * 1 - 1;
     }
-    float4 b_next[1];
     auto fetch = [&](int step, int stage) { // from memory, to registers or on the way to shared memory
         {
         const int k = step * 32 + tid % 4 * 8;
@@ -61,24 +61,21 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_8b3d_51948b3d_1(const u
         }
         }
         {
-        const int k = step * 32 + tid % 8 * 4;
+        const int k = step * 32 + tid % 4 * 8;
         const int tap = k / 16, c = k % 16;
         const int kh = tap / 3, kw = tap % 3;
         #pragma unroll
         for (int i = 0; i < 1; i++) {
-            const int row = n0 + tid / 8 + i * 16;
+            if (tid + i * 128 >= 64) {
+                continue;
+            }
+            const int row = n0 + tid / 4 + i * 32;
             const bool inside = k < 144 && row < 16;
-            b_next[i] = inside ? *(const float4 *)(workspace + 0 + (z * 16 + row) * 144 + k) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            fbl_copy_async(b_tile + stage * 320 + (tid / 4 + i * 32) * 20 + tid % 4 * 4, inside ? (const float *)((const unsigned short *)(workspace + 0) + (z * 16 + row) * 144 + k) : workspace, inside);
         }
         }
     };
     auto put = [&](int stage) { // from registers to shared memory
-        #pragma unroll
-        for (int i = 0; i < 1; i++) {
-            unsigned *to = b_tile + stage * 320 + (tid / 8 + i * 16) * 20 + tid % 8 * 2;
-            const float4 v = b_next[i];
-            *(uint2 *)to = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
-        }
     };
     auto multiply = [&](int stage) {
         const unsigned *a_now = a_tile + stage * 2560, *b_now = b_tile + stage * 320;

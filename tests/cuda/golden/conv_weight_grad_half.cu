@@ -1,5 +1,5 @@
 // phase 0: grid 256 x 1 x 1, block 256, 0 bytes of dynamic shared memory
-// phase 1: grid 5 x 16 x 1, block 256, 33792 bytes of dynamic shared memory
+// phase 1: grid 5 x 16 x 1, block 256, 39936 bytes of dynamic shared memory
 // phase 2: grid 72 x 1 x 1, block 128, 0 bytes of dynamic shared memory
 // conv2d_weight_grad_3947_13853947
 // from resnet_cifar.fbl:6 conv2d_weight_grad (backward)
@@ -108,7 +108,8 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_138539
     int q = blockIdx.x * 256 + threadIdx.x;
     if (q < 65536) {
         const int z = q % 16 * 4 / 64, c = q % 16 * 4 % 64, pixel = q / 16;
-        *(float4 *)(workspace + 0 + q * 4) = conv2d_weight_grad_3947_13853947_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
+        const float4 v = conv2d_weight_grad_3947_13853947_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
+        *(uint2 *)(workspace + 0 + q * 2) = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
         return;
     }
     q -= 65536;
@@ -116,14 +117,13 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_138539
 // product 64 x 576 x 4096, tile 64 x 128 x 32, 16 runs of the sum
 extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_13853947_1(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const unsigned short *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const unsigned short *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
-    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 2304;
+    unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 3456;
     const int tid = threadIdx.x;
     const int n0 = blockIdx.x % 5 * 128, m0 = blockIdx.x / 5 % 1 * 64, z = blockIdx.x / 5;
     const int first = blockIdx.y * 8, last = fbl_imin(first + 8, 128);
     const int lane = tid % 32, warp_m = tid / 32 / 4 * 32, warp_n = tid / 32 % 4 * 32;
     float sum[2][4][4] = {};
     float4 a_next[2];
-    float4 b_next[4];
     auto fetch = [&](int step, int stage) { // from memory, to registers or on the way to shared memory
         {
         const int row = m0 + tid % 16 * 4;
@@ -140,20 +140,16 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_138539
         }
         }
         {
-        const int row = n0 + tid % 32 * 4;
+        const int row = n0 + tid % 16 * 8;
         const int tap = row / 64, c = row % 64;
         const int kh = tap / 3, kw = tap % 3;
         #pragma unroll
         for (int i = 0; i < 2; i++) {
-            const int pair = step * 32 + (tid / 32 + i * 8) * 2;
-            #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                const int k = pair + half;
-                const int n = k / 64, oh = k / 8 % 8, ow = k % 8;
-                const int h = oh * 1 - 1 + kh * 1, w = ow * 1 - 1 + kw * 1;
-                const bool inside = k < 4096 && row < 576 && (unsigned)h < 8u && (unsigned)w < 8u;
-                b_next[2 * i + half] = inside ? *(const float4 *)(workspace + 0 + ((n * 8 + h) * 8 + w) * 64 + z * 64 + c) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-            }
+            const int k = step * 32 + tid / 16 + i * 16;
+            const int n = k / 64, oh = k / 8 % 8, ow = k % 8;
+            const int h = oh * 1 - 1 + kh * 1, w = ow * 1 - 1 + kw * 1;
+            const bool inside = k < 4096 && row < 576 && (unsigned)h < 8u && (unsigned)w < 8u;
+            fbl_copy_async(b_tile + stage * 2176 + (tid / 16 + i * 16) * 68 + tid % 16 * 4, inside ? (const float *)((const unsigned short *)(workspace + 0) + ((n * 8 + h) * 8 + w) * 64 + z * 64 + c) : workspace, inside);
         }
         }
     };
@@ -162,12 +158,6 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_138539
         for (int i = 0; i < 1; i++) {
             unsigned *to = a_tile + stage * 1152 + (tid / 16 + i * 16) * 72 + tid % 16 * 4;
             const float4 low = a_next[2 * i], high = a_next[2 * i + 1];
-            *(uint4 *)to = make_uint4(fbl_pack_bf16(low.x, high.x), fbl_pack_bf16(low.y, high.y), fbl_pack_bf16(low.z, high.z), fbl_pack_bf16(low.w, high.w));
-        }
-        #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            unsigned *to = b_tile + stage * 2176 + (tid / 32 + i * 8) * 136 + tid % 32 * 4;
-            const float4 low = b_next[2 * i], high = b_next[2 * i + 1];
             *(uint4 *)to = make_uint4(fbl_pack_bf16(low.x, high.x), fbl_pack_bf16(low.y, high.y), fbl_pack_bf16(low.z, high.z), fbl_pack_bf16(low.w, high.w));
         }
     };
@@ -186,9 +176,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_138539
             }
             #pragma unroll
             for (int j = 0; j < 4; j++) {
-                const int column = warp_n + j * 8 + lane / 4;
-                fb[j][0] = (b_now[(at + lane % 4) * 136 + column]);
-                fb[j][1] = (b_now[(at + lane % 4 + 4) * 136 + column]);
+                fbl_turn2(fb[j], (const unsigned short *)b_now + (at * 2 + lane % 16) * 136 + warp_n + j * 8);
             }
             #pragma unroll
             for (int i = 0; i < 2; i++) {
@@ -199,7 +187,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_138539
             }
         }
     };
-    for (int ahead = 0; ahead < 1; ahead++) {
+    for (int ahead = 0; ahead < 2; ahead++) {
         if (first + ahead < last) {
             fetch(first + ahead, ahead);
             put(ahead);
@@ -207,14 +195,14 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_138539
         fbl_copy_commit();
     }
     for (int step = first; step < last; step++) {
-        fbl_copy_wait<0>();
+        fbl_copy_wait<1>();
         __syncthreads();
-        const int next = step + 1, stage = (next - first) % 2;
+        const int next = step + 2, stage = (next - first) % 3;
         if (next < last) {
             fetch(next, stage);
         }
         fbl_copy_commit();
-        multiply((step - first) % 2);
+        multiply((step - first) % 3);
         if (next < last) {
             put(stage);
         }
@@ -238,7 +226,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_138539
         const int row = q / 32, column = q % 32 * 4, m = m0 + row, n = n0 + column;
         if (m < 64 && n < 576) {
             const float4 acc = *(const float4 *)(results + row * 132 + column);
-            *(float4 *)(workspace + 262144 + (((long long)blockIdx.y * 1 + z) * 64 + m) * 576 + n) = acc;
+            *(float4 *)(workspace + 131072 + (((long long)blockIdx.y * 1 + z) * 64 + m) * 576 + n) = acc;
         }
     }
 }
@@ -251,7 +239,7 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_weight_grad_3947_138539
     float4 acc = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     #pragma unroll 4
     for (int run = 0; run < 16; run++) {
-        const float4 part = *(const float4 *)(workspace + 262144 + ((long long)run * 9216 + q) * 4);
+        const float4 part = *(const float4 *)(workspace + 131072 + ((long long)run * 9216 + q) * 4);
         acc.x += part.x;
         acc.y += part.y;
         acc.z += part.z;

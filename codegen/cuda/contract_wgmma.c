@@ -3,9 +3,12 @@
 #include "codegen/cuda/contract_wgmma.h"
 
 #define ELEMENT_LIMIT ((int64_t)1 << 28) // of a packed factor: keeps addresses inside an int
-#define MAX_STAGES 6
-#define LAG 2                            // stages whose copies may be under way when a stage is announced
 #define ROUND_UP 1024                    // bytes after which the swizzle's pattern repeats: tiles start at a multiple
+#define MAX_STAGES 6
+#define LAG 2 // stages whose copies may be under way when a stage is announced
+// A stage is given back when the product of the next one has been issued, and that one is announced LAG stages late: with fewer
+// stages each side would wait for the other.
+#define MIN_STAGES (LAG + 2)
 
 static bool any(const FblCudaWide *wide, bool engine) { return wide->factor[0].engine == engine || wide->factor[1].engine == engine; }
 // Threads that load: a warpgroup where threads copy, a warp where only the copy engine does.
@@ -39,7 +42,7 @@ bool fbl_cuda_wide_fit(const FblCudaWide *wide, FblCudaTile *t, int64_t stages, 
     t->shared_bytes = ROUND_UP + fbl_cuda_max(t->stages * (stage_bytes(t) + 16), 4 * t->bm * (t->bn + 4));
     // A block of turned rows is 64 wide.
     bool shape = t->bk * wide->size == 128 && !(wide->factor[1].turned && t->bn < 64);
-    if (!shape || t->stages <= LAG || t->stages > most || t->shared_bytes > limit || splits < 1 || splits > steps || splits > 1024) {
+    if (!shape || t->stages < MIN_STAGES || t->stages > most || t->shared_bytes > limit || splits < 1 || splits > steps || splits > 1024) {
         return false;
     }
     t->per_split = fbl_cuda_ceil(steps, splits);

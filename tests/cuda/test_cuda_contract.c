@@ -324,8 +324,15 @@ int main(int argc, char **argv) {
     }
     int direct = 0, turned = 0;
     for (size_t i = 0; i < count; i++) {
-        direct += strstr(run.kernels[i].source.text, "return (const float *)(b") != NULL;
-        turned += strstr(run.kernels[i].source.text, "fbl_turn") != NULL;
+        const FblCudaSource *source = &run.kernels[i].source;
+        bool mapped = false; // a buffer by the copy engine
+        for (int32_t p = 0; p < source->phases; p++) {
+            for (int32_t m = 0; m < source->phase[p].map_count; m++) {
+                mapped = mapped || source->phase[p].maps[m].buffer >= 0;
+            }
+        }
+        direct += mapped || strstr(source->text, "return (const float *)(b") || strstr(source->text, "_from = b");
+        turned += strstr(source->text, "fbl_turn") || strstr(source->text, "<1, 1>(sum");
     }
     printf("%zu contractions, %d of them in several phases (operands packed, or the sum split over blocks); %d read halves where they lie, %d turn them around\n", count, split,
            direct, turned);

@@ -1,27 +1,34 @@
-// Contractions by wgmma: which tile, and the kernel around it. One warpgroup loads, one or two multiply; `full` barriers tell the
-// multiplying ones that a stage has come, `empty` barriers the loading one that it has been read.
+// Contractions by wgmma: which tile, and the kernel around it. One warpgroup loads, one or two multiply; `full`
+// barriers tell the multiplying ones that a stage has come, `empty` barriers the loading one that it has been read.
 #include "codegen/cuda/contract_wgmma.h"
 
 #define ELEMENT_LIMIT ((int64_t)1 << 28) // of a packed factor: keeps addresses inside an int
 #define ROUND_UP 1024                    // bytes after which the swizzle's pattern repeats: tiles start at a multiple
 #define MAX_STAGES 6
 #define LAG 2 // stages whose copies may be under way when a stage is announced
-// A stage is given back when the product of the next one has been issued, and that one is announced LAG stages late: with fewer
-// stages each side would wait for the other.
+// A stage is given back when the product of the next one has been issued, and that one is announced LAG stages late:
+// with fewer stages each side would wait for the other.
 #define MIN_STAGES (LAG + 2)
 
-static bool any(const FblCudaWide *wide, bool engine) { return wide->factor[0].engine == engine || wide->factor[1].engine == engine; }
+static bool any(const FblCudaWide *wide, bool engine) {
+    return wide->factor[0].engine == engine || wide->factor[1].engine == engine;
+}
 // Threads that load: a warpgroup where threads copy, a warp where only the copy engine does.
-static int64_t loaders(const FblCudaWide *wide) { return any(wide, false) ? FBL_CUDA_WARPGROUP : 32; }
+static int64_t loaders(const FblCudaWide *wide) {
+    return any(wide, false) ? FBL_CUDA_WARPGROUP : 32;
+}
 
-static int64_t stage_bytes(const FblCudaTile *t) { return (t->bm + t->bn) * 128; }
+static int64_t stage_bytes(const FblCudaTile *t) {
+    return (t->bm + t->bn) * 128;
+}
 
 // Estimated clocks, as contract_tile.c counts them: what such code is meant to reach, nothing is measured.
 double fbl_cuda_wide_clocks(const FblCudaWide *wide, const FblCudaTile *t) {
     const FblCudaProduct *p = wide->p;
     int64_t processors = fbl_cuda_processors(p->e->options->arch);
     int64_t blocks = p->z * fbl_cuda_ceil(p->m, t->bm) * fbl_cuda_ceil(p->n, t->bn) * t->splits;
-    int64_t resident = fbl_cuda_min(fbl_cuda_shared_limit(p->e->options->arch) / t->shared_bytes, 65536 / (t->threads * (t->bn / 2 + 48)));
+    int64_t resident = fbl_cuda_min(fbl_cuda_shared_limit(p->e->options->arch) / t->shared_bytes,
+                                    65536 / (t->threads * (t->bn / 2 + 48)));
     resident = fbl_cuda_max(1, fbl_cuda_min(resident, fbl_cuda_ceil(blocks, processors)));
     double waves = (double)fbl_cuda_ceil(blocks, processors * resident);
     double multiply = (double)(t->bm * fbl_cuda_max(t->bn, 32) * t->bk) / (wide->size == 2 ? 1400 : 700);
@@ -36,18 +43,21 @@ double fbl_cuda_wide_clocks(const FblCudaWide *wide, const FblCudaTile *t) {
 
 bool fbl_cuda_wide_fit(const FblCudaWide *wide, FblCudaTile *t, int64_t stages, int64_t splits) {
     const FblCudaProduct *p = wide->p;
-    int64_t limit = fbl_cuda_shared_limit(p->e->options->arch), steps = fbl_cuda_ceil(p->k, t->bk), most = fbl_cuda_min(MAX_STAGES, (limit - ROUND_UP) / (stage_bytes(t) + 16));
+    int64_t limit = fbl_cuda_shared_limit(p->e->options->arch), steps = fbl_cuda_ceil(p->k, t->bk),
+            most = fbl_cuda_min(MAX_STAGES, (limit - ROUND_UP) / (stage_bytes(t) + 16));
     t->stages = stages ? stages : most;
     t->threads = t->warps_m * FBL_CUDA_WARPGROUP + loaders(wide);
     t->shared_bytes = ROUND_UP + fbl_cuda_max(t->stages * (stage_bytes(t) + 16), 4 * t->bm * (t->bn + 4));
     // A block of turned rows is 64 wide.
     bool shape = t->bk * wide->size == 128 && !(wide->factor[1].turned && t->bn < 64);
-    if (!shape || t->stages < MIN_STAGES || t->stages > most || t->shared_bytes > limit || splits < 1 || splits > steps || splits > 1024) {
+    if (!shape || t->stages < MIN_STAGES || t->stages > most || t->shared_bytes > limit || splits < 1 ||
+        splits > steps || splits > 1024) {
         return false;
     }
     t->per_split = fbl_cuda_ceil(steps, splits);
     t->splits = fbl_cuda_ceil(steps, t->per_split);
-    return t->splits == 1 || (double)t->splits * (double)p->z * (double)p->m * (double)p->columns * 4 <= (double)FBL_CUDA_PARTIAL_LIMIT;
+    return t->splits == 1 ||
+           (double)t->splits * (double)p->z * (double)p->m * (double)p->columns * 4 <= (double)FBL_CUDA_PARTIAL_LIMIT;
 }
 
 static void choose_tile(FblCudaWide *wide) {
@@ -55,7 +65,8 @@ static void choose_tile(FblCudaWide *wide) {
     double best = -1;
     for (int64_t consumers = 2; consumers >= 1; consumers--) {
         for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
-            FblCudaTile t = {.bm = 64 * consumers, .bn = columns[i], .bk = 128 / wide->size, .warps_m = consumers, .warps_n = 1};
+            FblCudaTile t = {
+                .bm = 64 * consumers, .bn = columns[i], .bk = 128 / wide->size, .warps_m = consumers, .warps_n = 1};
             for (int64_t splits = 1; fbl_cuda_wide_fit(wide, &t, 0, splits); splits *= 2) {
                 double time = fbl_cuda_wide_clocks(wide, &t);
                 if (best < 0 || time < best) {
@@ -75,13 +86,18 @@ static const char *format_name(const FblCudaProduct *p) {
 // The descriptor of a factor in `stage`, for rows from `first` on (a multiple of 64).
 static const char *descriptor(FblCudaWide *wide, const FblCudaFactor *f, const char *first) {
     FblArena *arena = wide->p->e->arena;
-    // Along the sum, 8 rows are 8 spans of bytes; turned, 8 indices of the sum are, and the next rows lie behind all bk of them.
-    long long span = f->span, leading = f->turned ? wide->p->tile.bk * span : 16, rows = f->turned ? wide->p->tile.bk * 128 : 64 * span;
+    // Along the sum, 8 rows are 8 spans of bytes; turned, 8 indices of the sum are, and the next rows lie behind all bk
+    // of them.
+    long long span = f->span, leading = f->turned ? wide->p->tile.bk * span : 16,
+              rows = f->turned ? wide->p->tile.bk * 128 : 64 * span;
     const char *address = fbl_arena_printf(arena, "%c_tile + stage * %lld", f->o->name, (long long)f->bytes);
     if (first) {
         address = fbl_arena_printf(arena, "%s + %s * %lld", address, first, rows);
     }
-    return fbl_arena_printf(arena, "fbl_wgmma_factor(%s, %lld, %lld, %d)", address, leading, 8 * span, span == 128 ? 1 : span == 64 ? 2 : 3);
+    return fbl_arena_printf(arena, "fbl_wgmma_factor(%s, %lld, %lld, %d)", address, leading, 8 * span,
+                            span == 128  ? 1
+                            : span == 64 ? 2
+                                         : 3);
 }
 
 // How far part `part` (32 bytes of the sum) of a stage is from the first, in units of 16 bytes.
@@ -157,12 +173,14 @@ static void emit_consumers(FblCudaWide *wide) {
     fbl_cuda_line(e, 2, "for (int step = first; step < last; step++) {");
     fbl_cuda_line(e, 3, "const int turn = step - first, stage = turn %% %lld;", stages);
     fbl_cuda_line(e, 3, "fbl_barrier_wait(full + stage * 8, turn / %lld & 1);", stages);
-    fbl_cuda_line(e, 3, "const unsigned long long a = %s;", descriptor(wide, a, wide->consumers > 1 ? "tid / 128" : NULL));
+    fbl_cuda_line(e, 3, "const unsigned long long a = %s;",
+                  descriptor(wide, a, wide->consumers > 1 ? "tid / 128" : NULL));
     fbl_cuda_line(e, 3, "const unsigned long long b = %s;", descriptor(wide, b, NULL));
     fbl_cuda_line(e, 3, "fbl_wgmma_hold(sum);");
     fbl_cuda_line(e, 3, "fbl_wgmma_fence();");
     for (int part = 0; part < 4; part++) { // 32 bytes of the sum each; descriptors count in 16 bytes
-        fbl_cuda_line(e, 3, "fbl_wgmma_%s<%d, %d>(sum, a + %lld, b + %lld);", format_name(p), a->turned, b->turned, part_at(a, part), part_at(b, part));
+        fbl_cuda_line(e, 3, "fbl_wgmma_%s<%d, %d>(sum, a + %lld, b + %lld);", format_name(p), a->turned, b->turned,
+                      part_at(a, part), part_at(b, part));
     }
     fbl_cuda_line(e, 3, "fbl_wgmma_commit();");
     fbl_cuda_line(e, 3, "fbl_wgmma_wait<1>();");
@@ -179,10 +197,13 @@ static void emit_main(FblCudaWide *wide) {
     FblCudaProduct *p = wide->p;
     FblCudaEmit *e = p->e;
     const FblCudaTile *t = &p->tile;
-    long long m_tiles = fbl_cuda_ceil(p->m, t->bm), n_tiles = fbl_cuda_ceil(p->n, t->bn), steps = fbl_cuda_ceil(p->k, t->bk), stages = t->stages, stride = t->bn + 4;
+    long long m_tiles = fbl_cuda_ceil(p->m, t->bm), n_tiles = fbl_cuda_ceil(p->n, t->bn),
+              steps = fbl_cuda_ceil(p->k, t->bk), stages = t->stages, stride = t->bn + 4;
     const uint32_t grid[3] = {(uint32_t)(m_tiles * n_tiles * p->z), (uint32_t)t->splits, 1};
-    fbl_cuda_line(e, 0, "// product %lld x %lld x %lld by wgmma, tile %lld x %lld x %lld, %lld stages, %lld runs of the sum", (long long)p->m, (long long)p->n, (long long)p->k,
-                  (long long)t->bm, (long long)t->bn, (long long)t->bk, stages, (long long)t->splits);
+    fbl_cuda_line(e, 0,
+                  "// product %lld x %lld x %lld by wgmma, tile %lld x %lld x %lld, %lld stages, %lld runs of the sum",
+                  (long long)p->m, (long long)p->n, (long long)p->k, (long long)t->bm, (long long)t->bn,
+                  (long long)t->bk, stages, (long long)t->splits);
     FblCudaPhase *phase = &e->source->phase[p->phase];
     e->maps = "";
     for (int i = 0; i < 2; i++) {
@@ -194,21 +215,27 @@ static void emit_main(FblCudaWide *wide) {
     fbl_cuda_begin_entry(e, p->phase, p->phase > 0 || t->splits > 1, (uint32_t)t->threads, grid);
     phase->shared_bytes = (uint32_t)t->shared_bytes;
     fbl_cuda_line(e, 1, "FBL_DYNAMIC_SHARED;");
-    fbl_cuda_line(e, 1, "const unsigned a_tile = (fbl_shared_address(fbl_shared) + %d) / %d * %d, b_tile = a_tile + %lld;", ROUND_UP - 1, ROUND_UP, ROUND_UP,
-                  stages * (long long)wide->factor[0].bytes);
-    fbl_cuda_line(e, 1, "const unsigned full = a_tile + %lld, empty = full + %lld;", stages * (long long)stage_bytes(t), 8 * stages);
+    fbl_cuda_line(e, 1,
+                  "const unsigned a_tile = (fbl_shared_address(fbl_shared) + %d) / %d * %d, b_tile = a_tile + %lld;",
+                  ROUND_UP - 1, ROUND_UP, ROUND_UP, stages * (long long)wide->factor[0].bytes);
+    fbl_cuda_line(e, 1, "const unsigned full = a_tile + %lld, empty = full + %lld;", stages * (long long)stage_bytes(t),
+                  8 * stages);
     fbl_cuda_line(e, 1, "const int tid = threadIdx.x, lane = tid %% 32;");
-    fbl_cuda_line(e, 1, "const int n0 = blockIdx.x %% %lld * %lld, m0 = blockIdx.x / %lld %% %lld * %lld, z = blockIdx.x / %lld;", n_tiles, (long long)t->bn, n_tiles, m_tiles,
-                  (long long)t->bm, n_tiles * m_tiles);
+    fbl_cuda_line(
+        e, 1, "const int n0 = blockIdx.x %% %lld * %lld, m0 = blockIdx.x / %lld %% %lld * %lld, z = blockIdx.x / %lld;",
+        n_tiles, (long long)t->bn, n_tiles, m_tiles, (long long)t->bm, n_tiles * m_tiles);
     if (t->splits > 1) {
-        fbl_cuda_line(e, 1, "const int first = blockIdx.y * %lld, last = fbl_imin(first + %lld, %lld);", (long long)t->per_split, (long long)t->per_split, steps);
+        fbl_cuda_line(e, 1, "const int first = blockIdx.y * %lld, last = fbl_imin(first + %lld, %lld);",
+                      (long long)t->per_split, (long long)t->per_split, steps);
     } else {
         fbl_cuda_line(e, 1, "const int first = 0, last = %lld;", steps);
     }
     fbl_cuda_line(e, 1, "if (tid == 0) {");
     fbl_cuda_line(e, 2, "for (int stage = 0; stage < %lld; stage++) {", stages);
-    fbl_cuda_line(e, 3, "fbl_barrier_init(full + stage * 8, %d);", (any(wide, false) ? FBL_CUDA_WARPGROUP : 0) + any(wide, true));
-    fbl_cuda_line(e, 3, "fbl_barrier_init(empty + stage * 8, %lld); // a lane of each warp", 4 * (long long)wide->consumers);
+    fbl_cuda_line(e, 3, "fbl_barrier_init(full + stage * 8, %d);",
+                  (any(wide, false) ? FBL_CUDA_WARPGROUP : 0) + any(wide, true));
+    fbl_cuda_line(e, 3, "fbl_barrier_init(empty + stage * 8, %lld); // a lane of each warp",
+                  4 * (long long)wide->consumers);
     fbl_cuda_line(e, 2, "}");
     fbl_cuda_line(e, 2, "fbl_barrier_fence();");
     fbl_cuda_line(e, 1, "}");
@@ -237,7 +264,8 @@ bool fbl_cuda_wide_open(const FblCudaProduct *product, FblCudaVariant variant, F
     bool weight_grad = product->c->kind == FBL_CONV_WEIGHT_GRAD;
     *own = *product;
     own->partial_at = 0;
-    *wide = (FblCudaWide){.p = own, .size = own->halves ? 2 : 4, .piece = own->halves ? 8 : 4, .engine = variant == FBL_CUDA_VARIANT_TMA};
+    *wide = (FblCudaWide){
+        .p = own, .size = own->halves ? 2 : 4, .piece = own->halves ? 8 : 4, .engine = variant == FBL_CUDA_VARIANT_TMA};
     // tf32 factors must lie along the sum, and a weight gradient's are images, which lie along channels.
     if (own->e->options->arch != 90 || !own->tensor || (weight_grad && !own->halves)) {
         return false;

@@ -4,19 +4,24 @@
 #define PACK_THREADS 256
 #define OUTSIDE "-1073741824" // a coordinate that stays outside whatever tap is added
 
-static bool is_convolution(const FblCudaWide *wide) { return wide->p->c->kind != FBL_MATMUL; }
+static bool is_convolution(const FblCudaWide *wide) {
+    return wide->p->c->kind != FBL_MATMUL;
+}
 
 // Rows that memory runs along, but the product wants the sum to (tf32): packing turns them.
-static bool turns(const FblCudaFactor *f) { return f->o->rows && !f->turned; }
+static bool turns(const FblCudaFactor *f) {
+    return f->o->rows && !f->turned;
+}
 
-// The buffer of the kernel that is the factor as packing would make it: an image [n][h][w][channels] in the format of the product
-// whose groups need no padding, read without condition. -1: none is.
+// The buffer of the kernel that is the factor as packing would make it: an image [n][h][w][channels] in the format of
+// the product whose groups need no padding, read without condition. -1: none is.
 static int32_t plain_buffer(const FblCudaWide *wide, const FblCudaFactor *f) {
     static const int order[4] = {0, 2, 3, 1}; // of the body's loops n, c, h, w in memory
     const FblKernel *kernel = wide->p->e->kernel;
     const FblKInstr *value = &kernel->instrs[f->o->body->value];
     FblDtype format = wide->p->e->options->precision == FBL_CUDA_BF16 ? FBL_BF16 : FBL_F16;
-    if (f->form != FBL_CUDA_IMAGE || value->kind != FBL_K_LOAD || value->guard >= 0 || f->padded != f->channels || wide->size != 2) {
+    if (f->form != FBL_CUDA_IMAGE || value->kind != FBL_K_LOAD || value->guard >= 0 || f->padded != f->channels ||
+        wide->size != 2) {
         return -1;
     }
     const FblKernelBuffer *buffer = &kernel->buffers[value->a];
@@ -24,7 +29,8 @@ static int32_t plain_buffer(const FblCudaWide *wide, const FblCudaFactor *f) {
     bool plain = buffer->dtype == format && buffer->rank == 4 && f->o->body->loop_count == 4;
     for (int d = 0; d < 4 && plain; d++) {
         const FblKInstr *index = &kernel->instrs[value->index[d]];
-        plain = buffer->extents[d] == extents[d] && index->kind == FBL_K_LOOP && index->a == f->o->body->loops[order[d]];
+        plain =
+            buffer->extents[d] == extents[d] && index->kind == FBL_K_LOOP && index->a == f->o->body->loops[order[d]];
     }
     return plain ? value->a : -1;
 }
@@ -38,12 +44,19 @@ void fbl_cuda_wide_plan(FblCudaWide *wide) {
         f->o = &p->operand[i];
         f->turned = f->o->rows && wide->size == 2;
         f->rows = i == 0 ? p->m : p->n;
-        bool y = c->kind == FBL_CONV_DATA_GRAD || (c->kind == FBL_CONV_WEIGHT_GRAD && i == 0); // the image y, or its channels
+        bool y = c->kind == FBL_CONV_DATA_GRAD ||
+                 (c->kind == FBL_CONV_WEIGHT_GRAD && i == 0); // the image y, or its channels
         switch (c->kind) {
         case FBL_CONV_FORWARD:
-        case FBL_CONV_DATA_GRAD: f->form = i == 0 ? FBL_CUDA_IMAGE : FBL_CUDA_WEIGHTS; break;
-        case FBL_CONV_WEIGHT_GRAD: f->form = FBL_CUDA_IMAGE; break;
-        default: f->form = FBL_CUDA_MATRIX; break;
+        case FBL_CONV_DATA_GRAD:
+            f->form = i == 0 ? FBL_CUDA_IMAGE : FBL_CUDA_WEIGHTS;
+            break;
+        case FBL_CONV_WEIGHT_GRAD:
+            f->form = FBL_CUDA_IMAGE;
+            break;
+        default:
+            f->form = FBL_CUDA_MATRIX;
+            break;
         }
         if (f->form == FBL_CUDA_MATRIX) {
             f->channels = f->turned ? f->rows : p->k;
@@ -54,7 +67,9 @@ void fbl_cuda_wide_plan(FblCudaWide *wide) {
             f->w = y ? c->ow : c->w;
         }
         f->padded = fbl_cuda_ceil(f->channels, wide->piece) * wide->piece;
-        f->elements = f->form == FBL_CUDA_IMAGE ? c->n * f->h * f->w * p->z * f->padded : p->z * f->padded * (f->form == FBL_CUDA_WEIGHTS ? f->rows * taps : f->lines);
+        f->elements = f->form == FBL_CUDA_IMAGE
+                          ? c->n * f->h * f->w * p->z * f->padded
+                          : p->z * f->padded * (f->form == FBL_CUDA_WEIGHTS ? f->rows * taps : f->lines);
         f->buffer = plain_buffer(wide, f);
     }
     if (c->kind == FBL_CONV_WEIGHT_GRAD) {
@@ -73,10 +88,13 @@ static void put_quad(FblCudaWide *wide, const FblCudaFactor *f, const char *at) 
     FblCudaEmit *e = wide->p->e;
     if (wide->size == 2) {
         const char *pack = fbl_cuda_pack_function(wide->p);
-        fbl_cuda_line(e, 2, "*(uint2 *)((unsigned short *)(workspace + %lld) + %s) = make_uint2(%s(v.x, v.y), %s(v.z, v.w));", (long long)f->o->packed_at, at, pack, pack);
+        fbl_cuda_line(e, 2,
+                      "*(uint2 *)((unsigned short *)(workspace + %lld) + %s) = make_uint2(%s(v.x, v.y), %s(v.z, v.w));",
+                      (long long)f->o->packed_at, at, pack, pack);
     } else {
         fbl_cuda_line(e, 2, "*(uint4 *)(workspace + %lld + %s) = make_uint4(%s);", (long long)f->o->packed_at, at,
-                      "fbl_to_tf32(fbl_bits(v.x)), fbl_to_tf32(fbl_bits(v.y)), fbl_to_tf32(fbl_bits(v.z)), fbl_to_tf32(fbl_bits(v.w))");
+                      "fbl_to_tf32(fbl_bits(v.x)), fbl_to_tf32(fbl_bits(v.y)), fbl_to_tf32(fbl_bits(v.z)), "
+                      "fbl_to_tf32(fbl_bits(v.w))");
     }
 }
 
@@ -89,11 +107,14 @@ static int64_t pack_quads(const FblCudaWide *wide, const FblCudaFactor *f) {
 static void pack_turning(FblCudaWide *wide, const FblCudaFactor *f) {
     FblCudaEmit *e = wide->p->e;
     long long quads = fbl_cuda_ceil(f->rows, 4), padded = f->padded, rows = f->rows;
-    fbl_cuda_line(e, 2, "const int row = q %% %lld * 4, k = q / %lld %% %lld, z = q / %lld;", quads, quads, padded, quads * padded);
+    fbl_cuda_line(e, 2, "const int row = q %% %lld * 4, k = q / %lld %% %lld, z = q / %lld;", quads, quads, padded,
+                  quads * padded);
     const char *left = f->o->quad ? "" : fbl_arena_printf(e->arena, ", %lld - row", rows);
-    fbl_cuda_line(e, 2, "const float4 v = k < %lld ? %s_%c(%s, z, %s, 0%s) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);", (long long)f->channels, e->name, f->o->name,
-                  fbl_cuda_arguments(e), f->o->name == 'a' ? "row, k" : "k, row", left);
-    fbl_cuda_line(e, 2, "unsigned *to = (unsigned *)workspace + %lld + (z * %lld + row) * %lld + k;", (long long)f->o->packed_at, rows, padded);
+    fbl_cuda_line(e, 2, "const float4 v = k < %lld ? %s_%c(%s, z, %s, 0%s) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);",
+                  (long long)f->channels, e->name, f->o->name, fbl_cuda_arguments(e),
+                  f->o->name == 'a' ? "row, k" : "k, row", left);
+    fbl_cuda_line(e, 2, "unsigned *to = (unsigned *)workspace + %lld + (z * %lld + row) * %lld + k;",
+                  (long long)f->o->packed_at, rows, padded);
     for (int lane = 0; lane < FBL_CUDA_LANES; lane++) {
         fbl_cuda_line(e, 2, "if (row + %d < %lld) {", lane, rows);
         fbl_cuda_line(e, 3, "to[%lld] = fbl_to_tf32(fbl_bits(v.%c));", lane * padded, "xyzw"[lane]);
@@ -109,22 +130,28 @@ static void pack_factor(FblCudaWide *wide, const FblCudaFactor *f) {
     fbl_cuda_line(e, 2, "const int c = q %% %lld * 4;", quads);
     switch (f->form) {
     case FBL_CUDA_IMAGE:
-        fbl_cuda_line(e, 2, "const int z = q / %lld %% %lld, pixel = q / %lld;", quads, (long long)p->z, quads * (long long)p->z);
-        index = fbl_arena_printf(e->arena, "pixel / %lld, z * %lld + c, pixel / %lld %% %lld, pixel %% %lld", (long long)(f->h * f->w), channels, (long long)f->w,
-                                 (long long)f->h, (long long)f->w);
+        fbl_cuda_line(e, 2, "const int z = q / %lld %% %lld, pixel = q / %lld;", quads, (long long)p->z,
+                      quads * (long long)p->z);
+        index = fbl_arena_printf(e->arena, "pixel / %lld, z * %lld + c, pixel / %lld %% %lld, pixel %% %lld",
+                                 (long long)(f->h * f->w), channels, (long long)f->w, (long long)f->h, (long long)f->w);
         break;
     case FBL_CUDA_WEIGHTS:
-        fbl_cuda_line(e, 2, "const int tap = q / %lld %% %lld, row = q / %lld %% %lld, z = q / %lld;", quads, taps, quads * taps, (long long)f->rows, quads * taps * (long long)f->rows);
-        index = fbl_arena_printf(e->arena, p->c->kind == FBL_CONV_FORWARD ? "z * %lld + row, c, tap / %lld, tap %% %lld" : "z * %lld + c, row, tap / %lld, tap %% %lld",
+        fbl_cuda_line(e, 2, "const int tap = q / %lld %% %lld, row = q / %lld %% %lld, z = q / %lld;", quads, taps,
+                      quads * taps, (long long)f->rows, quads * taps * (long long)f->rows);
+        index = fbl_arena_printf(e->arena,
+                                 p->c->kind == FBL_CONV_FORWARD ? "z * %lld + row, c, tap / %lld, tap %% %lld"
+                                                                : "z * %lld + c, row, tap / %lld, tap %% %lld",
                                  (long long)p->group_o, kw, kw);
         break;
     default:
-        fbl_cuda_line(e, 2, "const int line = q / %lld %% %lld, z = q / %lld;", quads, (long long)f->lines, quads * (long long)f->lines);
+        fbl_cuda_line(e, 2, "const int line = q / %lld %% %lld, z = q / %lld;", quads, (long long)f->lines,
+                      quads * (long long)f->lines);
         index = (f->o->name == 'a') == f->turned ? "z, c, line, 0" : "z, line, c, 0";
         break;
     }
     const char *left = f->o->quad ? "" : fbl_arena_printf(e->arena, ", %lld - c", channels);
-    const char *call = fbl_arena_printf(e->arena, "%s_%c(%s, %s%s)", e->name, f->o->name, fbl_cuda_arguments(e), index, left);
+    const char *call =
+        fbl_arena_printf(e->arena, "%s_%c(%s, %s%s)", e->name, f->o->name, fbl_cuda_arguments(e), index, left);
     if (padded - channels >= 4) { // whole quads of padding
         call = fbl_arena_printf(e->arena, "c < %lld ? %s : make_float4(0.0f, 0.0f, 0.0f, 0.0f)", channels, call);
     }
@@ -165,14 +192,20 @@ void fbl_cuda_wide_setup(FblCudaWide *wide, const FblCudaFactor *f) {
     if (f->buffer >= 0) {
         fbl_cuda_line(e, 2, "const %s *%c_from = b%d;", type, name, f->buffer);
     } else {
-        fbl_cuda_line(e, 2, "const %s *%c_from = (const %s *)(workspace + %lld);", type, name, type, (long long)f->o->packed_at);
+        fbl_cuda_line(e, 2, "const %s *%c_from = (const %s *)(workspace + %lld);", type, name, type,
+                      (long long)f->o->packed_at);
     }
     if (f->turned) {
-        fbl_cuda_line(e, 2, "const int %c_row = %s + t %% %lld * 8;", name, name == 'a' ? "m0" : "n0", (long long)f->tile / 8);
+        fbl_cuda_line(e, 2, "const int %c_row = %s + t %% %lld * 8;", name, name == 'a' ? "m0" : "n0",
+                      (long long)f->tile / 8);
         if (f->form == FBL_CUDA_IMAGE && name == 'b') {
-            fbl_cuda_line(e, 2, "const int b_c = b_row %% %lld, b_tap = b_row / %lld;", (long long)f->padded, (long long)f->padded);
-            fbl_cuda_line(e, 2, "const int b_h = b_row < %lld ? b_tap / %lld * %lld - %lld : " OUTSIDE ", b_w = b_tap %% %lld * %lld - %lld;", (long long)f->rows,
-                          (long long)c->kw, (long long)c->dilation_h, (long long)c->pad_h, (long long)c->kw, (long long)c->dilation_w, (long long)c->pad_w);
+            fbl_cuda_line(e, 2, "const int b_c = b_row %% %lld, b_tap = b_row / %lld;", (long long)f->padded,
+                          (long long)f->padded);
+            fbl_cuda_line(e, 2,
+                          "const int b_h = b_row < %lld ? b_tap / %lld * %lld - %lld : " OUTSIDE
+                          ", b_w = b_tap %% %lld * %lld - %lld;",
+                          (long long)f->rows, (long long)c->kw, (long long)c->dilation_h, (long long)c->pad_h,
+                          (long long)c->kw, (long long)c->dilation_w, (long long)c->pad_w);
         }
         return;
     }
@@ -187,10 +220,12 @@ void fbl_cuda_wide_setup(FblCudaWide *wide, const FblCudaFactor *f) {
     fbl_cuda_line(e, 3, "const int m = m0 + t / 8 + i * 16;");
     fbl_cuda_line(e, 3, "a_n[i] = m / %lld;", h * w);
     if (forward) {
-        fbl_cuda_line(e, 3, "a_h[i] = m < %lld ? m / %lld %% %lld * %lld - %lld : " OUTSIDE ";", (long long)p->m, w, h, (long long)c->stride_h, (long long)c->pad_h);
+        fbl_cuda_line(e, 3, "a_h[i] = m < %lld ? m / %lld %% %lld * %lld - %lld : " OUTSIDE ";", (long long)p->m, w, h,
+                      (long long)c->stride_h, (long long)c->pad_h);
         fbl_cuda_line(e, 3, "a_w[i] = m %% %lld * %lld - %lld;", w, (long long)c->stride_w, (long long)c->pad_w);
     } else {
-        fbl_cuda_line(e, 3, "a_h[i] = m < %lld ? m / %lld %% %lld + %lld : " OUTSIDE ";", (long long)p->m, w, h, (long long)c->pad_h);
+        fbl_cuda_line(e, 3, "a_h[i] = m < %lld ? m / %lld %% %lld + %lld : " OUTSIDE ";", (long long)p->m, w, h,
+                      (long long)c->pad_h);
         fbl_cuda_line(e, 3, "a_w[i] = m %% %lld + %lld;", w, (long long)c->pad_w);
     }
     fbl_cuda_line(e, 2, "}");
@@ -198,8 +233,9 @@ void fbl_cuda_wide_setup(FblCudaWide *wide, const FblCudaFactor *f) {
 
 // The place of pixel (n, h, w) and channel c of this product's group.
 static const char *image_place(FblCudaWide *wide, const FblCudaFactor *f, const char *n, const char *channel) {
-    return fbl_arena_printf(wide->p->e->arena, "((%s * %lld + h) * %lld + w) * %lld + z * %lld + %s", n, (long long)f->h, (long long)f->w,
-                            (long long)(wide->p->z * f->padded), (long long)f->padded, channel);
+    return fbl_arena_printf(wide->p->e->arena, "((%s * %lld + h) * %lld + w) * %lld + z * %lld + %s", n,
+                            (long long)f->h, (long long)f->w, (long long)(wide->p->z * f->padded), (long long)f->padded,
+                            channel);
 }
 
 // A piece of an image at a tap of pixel i: `h`, `w` and `inside`.
@@ -208,14 +244,21 @@ static const char *place_pixel(FblCudaWide *wide, const FblCudaFactor *f) {
     FblCudaEmit *e = p->e;
     const FblContraction *c = p->c;
     if (c->kind == FBL_CONV_FORWARD) {
-        fbl_cuda_line(e, 5, "const int h = a_h[i] + kh * %lld, w = a_w[i] + kw * %lld;", (long long)c->dilation_h, (long long)c->dilation_w);
-        fbl_cuda_line(e, 5, "const bool inside = k < %lld && (unsigned)h < %lldu && (unsigned)w < %lldu;", (long long)p->k, (long long)c->h, (long long)c->w);
+        fbl_cuda_line(e, 5, "const int h = a_h[i] + kh * %lld, w = a_w[i] + kw * %lld;", (long long)c->dilation_h,
+                      (long long)c->dilation_w);
+        fbl_cuda_line(e, 5, "const bool inside = k < %lld && (unsigned)h < %lldu && (unsigned)w < %lldu;",
+                      (long long)p->k, (long long)c->h, (long long)c->w);
     } else {
-        const char *whole = c->stride_h > 1 ? fbl_arena_printf(e->arena, " && at_h %% %lld == 0", (long long)c->stride_h) : "";
-        whole = c->stride_w > 1 ? fbl_arena_printf(e->arena, "%s && at_w %% %lld == 0", whole, (long long)c->stride_w) : whole;
-        fbl_cuda_line(e, 5, "const int at_h = a_h[i] - kh * %lld, at_w = a_w[i] - kw * %lld;", (long long)c->dilation_h, (long long)c->dilation_w);
-        fbl_cuda_line(e, 5, "const int h = at_h / %lld, w = at_w / %lld;", (long long)c->stride_h, (long long)c->stride_w);
-        fbl_cuda_line(e, 5, "const bool inside = k < %lld && at_h >= 0 && at_w >= 0 && h < %lld && w < %lld%s;", (long long)p->k, (long long)c->oh, (long long)c->ow, whole);
+        const char *whole =
+            c->stride_h > 1 ? fbl_arena_printf(e->arena, " && at_h %% %lld == 0", (long long)c->stride_h) : "";
+        whole = c->stride_w > 1 ? fbl_arena_printf(e->arena, "%s && at_w %% %lld == 0", whole, (long long)c->stride_w)
+                                : whole;
+        fbl_cuda_line(e, 5, "const int at_h = a_h[i] - kh * %lld, at_w = a_w[i] - kw * %lld;", (long long)c->dilation_h,
+                      (long long)c->dilation_w);
+        fbl_cuda_line(e, 5, "const int h = at_h / %lld, w = at_w / %lld;", (long long)c->stride_h,
+                      (long long)c->stride_w);
+        fbl_cuda_line(e, 5, "const bool inside = k < %lld && at_h >= 0 && at_w >= 0 && h < %lld && w < %lld%s;",
+                      (long long)p->k, (long long)c->oh, (long long)c->ow, whole);
     }
     return image_place(wide, f, "a_n[i]", "c");
 }
@@ -227,10 +270,11 @@ static void fetch_along(FblCudaWide *wide, const FblCudaFactor *f) {
     char name = f->o->name;
     fbl_cuda_line(e, 4, "const int k = step * %lld + t %% 8 * %lld;", (long long)p->tile.bk, (long long)wide->piece);
     if (f->form == FBL_CUDA_IMAGE) {
-        fbl_cuda_line(e, 4, "const int tap = k / %lld, c = k %% %lld, kh = tap / %lld, kw = tap %% %lld;", (long long)p->padded, (long long)p->padded, (long long)p->c->kw,
-                      (long long)p->c->kw);
+        fbl_cuda_line(e, 4, "const int tap = k / %lld, c = k %% %lld, kh = tap / %lld, kw = tap %% %lld;",
+                      (long long)p->padded, (long long)p->padded, (long long)p->c->kw, (long long)p->c->kw);
     }
-    fbl_cuda_line(e, 4, "const unsigned to = %c_tile + stage * %lld + t / 8 * 128 + (t ^ t / 8) %% 8 * 16;", name, (long long)f->bytes);
+    fbl_cuda_line(e, 4, "const unsigned to = %c_tile + stage * %lld + t / 8 * 128 + (t ^ t / 8) %% 8 * 16;", name,
+                  (long long)f->bytes);
     fbl_cuda_line(e, 4, "#pragma unroll");
     fbl_cuda_line(e, 4, "for (int i = 0; i < %lld; i++) {", (long long)f->tile / 16);
     const char *place;
@@ -242,7 +286,8 @@ static void fetch_along(FblCudaWide *wide, const FblCudaFactor *f) {
         fbl_cuda_line(e, 5, "const bool inside = k < %lld && row < %lld;", line, (long long)f->rows);
         place = fbl_arena_printf(e->arena, "(z * %lld + row) * %lld + k", (long long)f->rows, line);
     }
-    fbl_cuda_line(e, 5, "fbl_copy_async_to(to + i * 2048, inside ? %c_from + (%s) : %c_from, inside);", name, place, name);
+    fbl_cuda_line(e, 5, "fbl_copy_async_to(to + i * 2048, inside ? %c_from + (%s) : %c_from, inside);", name, place,
+                  name);
     fbl_cuda_line(e, 4, "}");
 }
 
@@ -253,24 +298,34 @@ static void fetch_turned(FblCudaWide *wide, const FblCudaFactor *f) {
     const FblContraction *c = p->c;
     char name = f->o->name;
     long long pieces = f->tile / 8, bk = p->tile.bk;
-    fbl_cuda_line(e, 4, "const unsigned to = %c_tile + stage * %lld + t %% %lld / 8 * %lld;", name, (long long)f->bytes, pieces, bk * 128);
+    fbl_cuda_line(e, 4, "const unsigned to = %c_tile + stage * %lld + t %% %lld / 8 * %lld;", name, (long long)f->bytes,
+                  pieces, bk * 128);
     fbl_cuda_line(e, 4, "#pragma unroll");
     fbl_cuda_line(e, 4, "for (int i = 0; i < %lld; i++) {", (long long)f->tile / 16);
-    fbl_cuda_line(e, 5, "const int line = t / %lld + i * %lld, k = step * %lld + line;", pieces, FBL_CUDA_WARPGROUP / pieces, bk);
+    fbl_cuda_line(e, 5, "const int line = t / %lld + i * %lld, k = step * %lld + line;", pieces,
+                  FBL_CUDA_WARPGROUP / pieces, bk);
     const char *place;
     if (f->form == FBL_CUDA_MATRIX) {
-        fbl_cuda_line(e, 5, "const bool inside = k < %lld && %c_row < %lld;", (long long)p->k, name, (long long)f->padded);
-        place = fbl_arena_printf(e->arena, "(z * %lld + k) * %lld + %c_row", (long long)p->k, (long long)f->padded, name);
+        fbl_cuda_line(e, 5, "const bool inside = k < %lld && %c_row < %lld;", (long long)p->k, name,
+                      (long long)f->padded);
+        place =
+            fbl_arena_printf(e->arena, "(z * %lld + k) * %lld + %c_row", (long long)p->k, (long long)f->padded, name);
     } else if (name == 'a') { // every pixel of y
         fbl_cuda_line(e, 5, "const bool inside = k < %lld && a_row < %lld;", (long long)p->k, (long long)f->padded);
-        place = fbl_arena_printf(e->arena, "k * %lld + z * %lld + a_row", (long long)(p->z * f->padded), (long long)f->padded);
+        place = fbl_arena_printf(e->arena, "k * %lld + z * %lld + a_row", (long long)(p->z * f->padded),
+                                 (long long)f->padded);
     } else {
         long long oh = c->oh, ow = c->ow;
-        fbl_cuda_line(e, 5, "const int h = k / %lld %% %lld * %lld + b_h, w = k %% %lld * %lld + b_w;", ow, oh, (long long)c->stride_h, ow, (long long)c->stride_w);
-        fbl_cuda_line(e, 5, "const bool inside = k < %lld && (unsigned)h < %lldu && (unsigned)w < %lldu;", (long long)p->k, (long long)c->h, (long long)c->w);
+        fbl_cuda_line(e, 5, "const int h = k / %lld %% %lld * %lld + b_h, w = k %% %lld * %lld + b_w;", ow, oh,
+                      (long long)c->stride_h, ow, (long long)c->stride_w);
+        fbl_cuda_line(e, 5, "const bool inside = k < %lld && (unsigned)h < %lldu && (unsigned)w < %lldu;",
+                      (long long)p->k, (long long)c->h, (long long)c->w);
         place = image_place(wide, f, fbl_arena_printf(e->arena, "k / %lld", oh * ow), "b_c");
     }
-    fbl_cuda_line(e, 5, "fbl_copy_async_to(to + line * 128 + (t %% %lld ^ line) %% 8 * 16, inside ? %c_from + (%s) : %c_from, inside);", pieces, name, place, name);
+    fbl_cuda_line(
+        e, 5,
+        "fbl_copy_async_to(to + line * 128 + (t %% %lld ^ line) %% 8 * 16, inside ? %c_from + (%s) : %c_from, inside);",
+        pieces, name, place, name);
     fbl_cuda_line(e, 4, "}");
 }
 

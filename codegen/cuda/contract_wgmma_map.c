@@ -1,7 +1,8 @@
 // Factors of a product by wgmma that the copy engine brings: their tensor maps, and the copies of a step.
 #include "codegen/cuda/contract_wgmma.h"
 
-// The walk over the pixels of an image: position i of an axis reads lower + i * step + tap, where tap is 0, dilation, ...
+// The walk over the pixels of an image: position i of an axis reads lower + i * step + tap, where tap is 0, dilation,
+// ...
 typedef struct Walk {
     int64_t lower, upper, step, positions, taps, dilation;
     bool backwards; // the first tap of the kernel is the largest
@@ -9,8 +10,18 @@ typedef struct Walk {
 
 static void walks(const FblContraction *c, Walk *h, Walk *w) {
     if (c->kind == FBL_CONV_DATA_GRAD) { // stride 1: position i reads i + pad - tap
-        *h = (Walk){.lower = c->pad_h - (c->kh - 1) * c->dilation_h, .step = 1, .positions = c->h, .taps = c->kh, .dilation = c->dilation_h, .backwards = true};
-        *w = (Walk){.lower = c->pad_w - (c->kw - 1) * c->dilation_w, .step = 1, .positions = c->w, .taps = c->kw, .dilation = c->dilation_w, .backwards = true};
+        *h = (Walk){.lower = c->pad_h - (c->kh - 1) * c->dilation_h,
+                    .step = 1,
+                    .positions = c->h,
+                    .taps = c->kh,
+                    .dilation = c->dilation_h,
+                    .backwards = true};
+        *w = (Walk){.lower = c->pad_w - (c->kw - 1) * c->dilation_w,
+                    .step = 1,
+                    .positions = c->w,
+                    .taps = c->kw,
+                    .dilation = c->dilation_w,
+                    .backwards = true};
         h->upper = h->lower + c->h - c->oh;
         w->upper = w->lower + c->w - c->ow;
         return;
@@ -22,7 +33,8 @@ static void walks(const FblContraction *c, Walk *h, Walk *w) {
 }
 
 static bool fits(const Walk *walk) {
-    return walk->lower >= -128 && walk->lower <= 127 && walk->upper >= -128 && walk->upper <= 127 && walk->step <= 8 && (walk->taps - 1) * walk->dilation <= 255;
+    return walk->lower >= -128 && walk->lower <= 127 && walk->upper >= -128 && walk->upper <= 127 && walk->step <= 8 &&
+           (walk->taps - 1) * walk->dilation <= 255;
 }
 
 // Whether pixels are read tap by tap; else the factor is boxes of a matrix.
@@ -51,7 +63,7 @@ FblTensorMap fbl_cuda_wide_map(const FblCudaWide *wide, const FblCudaFactor *f) 
     const FblCudaProduct *p = wide->p;
     int64_t size = wide->size, row = f->span / size; // factors in a row of shared memory
     FblTensorMap map = {.kind = FBL_TENSOR_MAP_TILED,
-                        .format = size == 4                                       ? FBL_TENSOR_MAP_F32
+                        .format = size == 4                                   ? FBL_TENSOR_MAP_F32
                                   : p->e->options->precision == FBL_CUDA_BF16 ? FBL_TENSOR_MAP_BF16
                                                                               : FBL_TENSOR_MAP_F16,
                         .buffer = f->buffer,
@@ -95,9 +107,12 @@ FblTensorMap fbl_cuda_wide_map(const FblCudaWide *wide, const FblCudaFactor *f) 
 static void start_pixel(FblCudaWide *wide, int indent, char name, const char *index) {
     Walk h, w;
     walks(wide->p->c, &h, &w);
-    fbl_cuda_line(wide->p->e, indent, "const int %c_n = %s / %lld, %c_h = %s / %lld %% %lld * %lld + (%lld), %c_w = %s %% %lld * %lld + (%lld);", name, index,
-                  (long long)(h.positions * w.positions), name, index, (long long)w.positions, (long long)h.positions, (long long)h.step, (long long)h.lower, name, index,
-                  (long long)w.positions, (long long)w.step, (long long)w.lower);
+    fbl_cuda_line(
+        wide->p->e, indent,
+        "const int %c_n = %s / %lld, %c_h = %s / %lld %% %lld * %lld + (%lld), %c_w = %s %% %lld * %lld + (%lld);",
+        name, index, (long long)(h.positions * w.positions), name, index, (long long)w.positions,
+        (long long)h.positions, (long long)h.step, (long long)h.lower, name, index, (long long)w.positions,
+        (long long)w.step, (long long)w.lower);
 }
 
 void fbl_cuda_wide_map_setup(FblCudaWide *wide, const FblCudaFactor *f) {
@@ -106,18 +121,24 @@ void fbl_cuda_wide_map_setup(FblCudaWide *wide, const FblCudaFactor *f) {
     }
 }
 
-// A copy of span bytes a pixel at tap and channel `at` of `limit`; past the limit, of zeros: an image that does not exist.
+// A copy of span bytes a pixel at tap and channel `at` of `limit`; past the limit, of zeros: an image that does not
+// exist.
 static void copy_pixels(FblCudaWide *wide, const FblCudaFactor *f, const char *at, int64_t limit, const char *to) {
     FblCudaEmit *e = wide->p->e;
     char name = f->o->name;
     Walk h, w;
     walks(wide->p->c, &h, &w);
-    fbl_cuda_line(e, 5, "const int at = %s, tap = at < %lld ? at / %lld : 0;", at, (long long)limit, (long long)f->padded);
-    const char *kh = fbl_arena_printf(e->arena, "tap / %lld", (long long)w.taps), *kw = fbl_arena_printf(e->arena, "tap %% %lld", (long long)w.taps);
+    fbl_cuda_line(e, 5, "const int at = %s, tap = at < %lld ? at / %lld : 0;", at, (long long)limit,
+                  (long long)f->padded);
+    const char *kh = fbl_arena_printf(e->arena, "tap / %lld", (long long)w.taps),
+               *kw = fbl_arena_printf(e->arena, "tap %% %lld", (long long)w.taps);
     kh = h.backwards ? fbl_arena_printf(e->arena, "(%lld - %s)", (long long)h.taps - 1, kh) : kh;
     kw = w.backwards ? fbl_arena_printf(e->arena, "(%lld - %s)", (long long)w.taps - 1, kw) : kw;
-    fbl_cuda_line(e, 5, "fbl_map_pixels(%s, &%c_map, full + stage * 8, z * %lld + at %% %lld, %c_w, %c_h, at < %lld ? %c_n : %lld, %s * %lld, %s * %lld);", to, name, (long long)f->padded,
-                  (long long)f->padded, name, name, (long long)limit, name, (long long)wide->p->c->n, kw, (long long)w.dilation, kh, (long long)h.dilation);
+    fbl_cuda_line(e, 5,
+                  "fbl_map_pixels(%s, &%c_map, full + stage * 8, z * %lld + at %% %lld, %c_w, %c_h, at < %lld ? %c_n : "
+                  "%lld, %s * %lld, %s * %lld);",
+                  to, name, (long long)f->padded, (long long)f->padded, name, name, (long long)limit, name,
+                  (long long)wide->p->c->n, kw, (long long)w.dilation, kh, (long long)h.dilation);
 }
 
 void fbl_cuda_wide_map_fetch(FblCudaWide *wide, const FblCudaFactor *f) {
@@ -125,19 +146,27 @@ void fbl_cuda_wide_map_fetch(FblCudaWide *wide, const FblCudaFactor *f) {
     FblCudaEmit *e = p->e;
     char name = f->o->name;
     const char *first = name == 'a' ? "m0" : "n0";
-    long long bk = p->tile.bk, row = f->span / wide->size, block = f->turned ? bk * f->span : f->tile * f->span, blocks = f->bytes / block;
-    const char *to = fbl_arena_printf(e->arena, blocks > 1 ? "%c_tile + stage * %lld + j * %lld" : "%c_tile + stage * %lld", name, (long long)f->bytes, block);
+    long long bk = p->tile.bk, row = f->span / wide->size, block = f->turned ? bk * f->span : f->tile * f->span,
+              blocks = f->bytes / block;
+    const char *to =
+        fbl_arena_printf(e->arena, blocks > 1 ? "%c_tile + stage * %lld + j * %lld" : "%c_tile + stage * %lld", name,
+                         (long long)f->bytes, block);
     fbl_cuda_line(e, 4, "#pragma unroll");
     fbl_cuda_line(e, 4, "for (int j = 0; j < %lld; j++) {", blocks);
     if (is_walked(wide, f)) {
         if (f->turned) {
             start_pixel(wide, 5, name, fbl_arena_printf(e->arena, "step * %lld", bk));
         }
-        copy_pixels(wide, f, fbl_arena_printf(e->arena, f->turned ? "n0 + j * %lld" : "step * %lld + j * %lld", f->turned ? row : bk, row), f->turned ? p->n : p->k, to);
+        copy_pixels(wide, f,
+                    fbl_arena_printf(e->arena, f->turned ? "n0 + j * %lld" : "step * %lld + j * %lld",
+                                     f->turned ? row : bk, row),
+                    f->turned ? p->n : p->k, to);
     } else if (f->form == FBL_CUDA_IMAGE) {
-        fbl_cuda_line(e, 5, "fbl_map_tile(%s, &%c_map, full + stage * 8, %s + j * %lld, z, step * %lld);", to, name, first, row, bk);
+        fbl_cuda_line(e, 5, "fbl_map_tile(%s, &%c_map, full + stage * 8, %s + j * %lld, z, step * %lld);", to, name,
+                      first, row, bk);
     } else if (f->turned) {
-        fbl_cuda_line(e, 5, "fbl_map_tile(%s, &%c_map, full + stage * 8, %s + j * %lld, step * %lld, z);", to, name, first, row, bk);
+        fbl_cuda_line(e, 5, "fbl_map_tile(%s, &%c_map, full + stage * 8, %s + j * %lld, step * %lld, z);", to, name,
+                      first, row, bk);
     } else {
         fbl_cuda_line(e, 5, "fbl_map_tile(%s, &%c_map, full + stage * 8, step * %lld, %s, z);", to, name, bk, first);
     }

@@ -1,7 +1,7 @@
 #include "runtime/cuda/cuda_map.h"
 
 enum { FORMAT_F16 = 6, FORMAT_F32 = 7, FORMAT_BF16 = 9 }; // CUtensorMapDataType
-enum { PROMOTION_128 = 2 };                                // CUtensorMapL2promotion: lines of the second-level cache
+enum { PROMOTION_128 = 2 };                               // CUtensorMapL2promotion: lines of the second-level cache
 
 static int64_t buffer_bytes(const FblKernelBuffer *buffer) {
     int64_t bytes = fbl_dtype_bytes(buffer->dtype);
@@ -11,12 +11,15 @@ static int64_t buffer_bytes(const FblKernelBuffer *buffer) {
     return bytes;
 }
 
-FblCuResult fbl_cuda_map_encode(const FblCudaApi *api, const FblTensorMap *map, const FblKernel *kernel, const FblDevicePtr *buffers, FblDevicePtr workspace,
-                                int64_t workspace_bytes, void *out) {
-    static const int formats[] = {[FBL_TENSOR_MAP_BF16] = FORMAT_BF16, [FBL_TENSOR_MAP_F16] = FORMAT_F16, [FBL_TENSOR_MAP_F32] = FORMAT_F32};
+FblCuResult fbl_cuda_map_encode(const FblCudaApi *api, const FblTensorMap *map, const FblKernel *kernel,
+                                const FblDevicePtr *buffers, FblDevicePtr workspace, int64_t workspace_bytes,
+                                void *out) {
+    static const int formats[] = {
+        [FBL_TENSOR_MAP_BF16] = FORMAT_BF16, [FBL_TENSOR_MAP_F16] = FORMAT_F16, [FBL_TENSOR_MAP_F32] = FORMAT_F32};
     uint64_t extents[FBL_TENSOR_MAP_RANK], strides[FBL_TENSOR_MAP_RANK];
     uint32_t box[FBL_TENSOR_MAP_RANK], steps[FBL_TENSOR_MAP_RANK];
-    if (map->buffer < -1 || map->buffer >= kernel->buffer_count || !fbl_tensor_map_valid(map, map->buffer < 0 ? workspace_bytes : buffer_bytes(&kernel->buffers[map->buffer]))) {
+    if (map->buffer < -1 || map->buffer >= kernel->buffer_count ||
+        !fbl_tensor_map_valid(map, map->buffer < 0 ? workspace_bytes : buffer_bytes(&kernel->buffers[map->buffer]))) {
         return FBL_CU_INVALID_VALUE;
     }
     FblDevicePtr memory = map->buffer < 0 ? workspace : buffers[map->buffer];
@@ -30,10 +33,11 @@ FblCuResult fbl_cuda_map_encode(const FblCudaApi *api, const FblTensorMap *map, 
         steps[d] = 1;
     }
     if (map->kind == FBL_TENSOR_MAP_TILED) {
-        return api->map_tiled(out, formats[map->format], rank, address, extents, strides, box, steps, 0, swizzle, PROMOTION_128, 0);
+        return api->map_tiled(out, formats[map->format], rank, address, extents, strides, box, steps, 0, swizzle,
+                              PROMOTION_128, 0);
     }
     steps[1] = (uint32_t)map->steps[0];
     steps[2] = (uint32_t)map->steps[1];
-    return api->map_pixels(out, formats[map->format], rank, address, extents, strides, map->lower, map->upper, (uint32_t)map->channels, (uint32_t)map->pixels, steps, 0, swizzle,
-                           PROMOTION_128, 0);
+    return api->map_pixels(out, formats[map->format], rank, address, extents, strides, map->lower, map->upper,
+                           (uint32_t)map->channels, (uint32_t)map->pixels, steps, 0, swizzle, PROMOTION_128, 0);
 }

@@ -1,5 +1,5 @@
-// The check of tensor maps that come from files: maps that the generator makes pass, each broken field is found, and whatever
-// passes is one that the driver's reference allows (soft_map.h) and that stays inside its memory.
+// The check of tensor maps that come from files: maps that the generator makes pass, each broken field is found, and
+// whatever passes is one that the driver's reference allows (soft_map.h) and that stays inside its memory.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,10 +9,27 @@
 
 #define BYTES 1048576
 
-static const FblTensorMap tiled = {.kind = FBL_TENSOR_MAP_TILED, .format = FBL_TENSOR_MAP_BF16, .buffer = -1, .rank = 3, .offset = 256, .extents = {64, 100, 3}, .strides = {2, 128, 12800},
-                                   .box = {64, 128, 1}, .swizzle = 128};
-static const FblTensorMap pixels = {.kind = FBL_TENSOR_MAP_PIXELS, .format = FBL_TENSOR_MAP_F32, .buffer = 0, .rank = 4, .extents = {8, 9, 11, 2}, .strides = {4, 32, 288, 3168},
-                                    .lower = {-1, -1}, .upper = {-1, -1}, .steps = {1, 2}, .channels = 8, .pixels = 64, .swizzle = 32};
+static const FblTensorMap tiled = {.kind = FBL_TENSOR_MAP_TILED,
+                                   .format = FBL_TENSOR_MAP_BF16,
+                                   .buffer = -1,
+                                   .rank = 3,
+                                   .offset = 256,
+                                   .extents = {64, 100, 3},
+                                   .strides = {2, 128, 12800},
+                                   .box = {64, 128, 1},
+                                   .swizzle = 128};
+static const FblTensorMap pixels = {.kind = FBL_TENSOR_MAP_PIXELS,
+                                    .format = FBL_TENSOR_MAP_F32,
+                                    .buffer = 0,
+                                    .rank = 4,
+                                    .extents = {8, 9, 11, 2},
+                                    .strides = {4, 32, 288, 3168},
+                                    .lower = {-1, -1},
+                                    .upper = {-1, -1},
+                                    .steps = {1, 2},
+                                    .channels = 8,
+                                    .pixels = 64,
+                                    .swizzle = 32};
 
 static int failed;
 
@@ -23,11 +40,11 @@ static void expect(const FblTensorMap *map, bool want, const char *what) {
     }
 }
 
-#define BROKEN(base, field, value)                                                                                           \
-    do {                                                                                                                     \
-        FblTensorMap map = base;                                                                                             \
-        map.field = value;                                                                                                   \
-        expect(&map, false, #base " with " #field " = " #value);                                                             \
+#define BROKEN(base, field, value)                                                                                     \
+    do {                                                                                                               \
+        FblTensorMap map = base;                                                                                       \
+        map.field = value;                                                                                             \
+        expect(&map, false, #base " with " #field " = " #value);                                                       \
     } while (0)
 
 static int encode(const FblTensorMap *map, void *out) {
@@ -38,11 +55,18 @@ static int encode(const FblTensorMap *map, void *out) {
         strides[d] = d + 1 < map->rank ? (uint64_t)map->strides[d + 1] : 0;
         box[d] = (uint32_t)map->box[d];
     }
-    int format = map->format == FBL_TENSOR_MAP_BF16 ? 9 : map->format == FBL_TENSOR_MAP_F16 ? 6 : 7, swizzle = map->swizzle == 128 ? 3 : map->swizzle == 64 ? 2 : 1;
+    int format = map->format == FBL_TENSOR_MAP_BF16  ? 9
+                 : map->format == FBL_TENSOR_MAP_F16 ? 6
+                                                     : 7,
+        swizzle = map->swizzle == 128  ? 3
+                  : map->swizzle == 64 ? 2
+                                       : 1;
     void *address = (void *)(uintptr_t)(4096 + map->offset);
-    return map->kind == FBL_TENSOR_MAP_TILED ? soft_map_tiled(out, format, (unsigned)map->rank, address, extents, strides, box, ones, 0, swizzle, 2, 0)
-                                             : soft_map_pixels(out, format, (unsigned)map->rank, address, extents, strides, map->lower, map->upper, (uint32_t)map->channels,
-                                                               (uint32_t)map->pixels, steps, 0, swizzle, 2, 0);
+    return map->kind == FBL_TENSOR_MAP_TILED
+               ? soft_map_tiled(out, format, (unsigned)map->rank, address, extents, strides, box, ones, 0, swizzle, 2,
+                                0)
+               : soft_map_pixels(out, format, (unsigned)map->rank, address, extents, strides, map->lower, map->upper,
+                                 (uint32_t)map->channels, (uint32_t)map->pixels, steps, 0, swizzle, 2, 0);
 }
 
 int main(void) {

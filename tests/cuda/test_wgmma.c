@@ -1,5 +1,5 @@
-// Contractions by wgmma through NVRTC to sm_90a cubins, without a GPU: of each program, the contraction of each kind and tile that
-// does the most work. No kernel may spill registers, nor may ptxas say that its products run one by one.
+// Contractions by wgmma through NVRTC to sm_90a cubins, without a GPU: of each program, the contraction of each kind
+// and tile that does the most work. No kernel may spill registers, nor may ptxas say that its products run one by one.
 // test_wgmma PRECISION wgmma|tma FILE...; exits with 77 where NVRTC is not installed.
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +70,11 @@ static int add_file(const char *path, const FblCudaOptions *target) {
     FblModule *module;
     FblPlan *plan;
     FblPassOptions passes = fbl_options_default();
-    FblLowerOptions options = {.vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .with_train = true,
+    FblLowerOptions options = {.vector_bytes = 32,
+                               .fuse = true,
+                               .block_layouts = true,
+                               .channels_last = true,
+                               .with_train = true,
                                .storage = target->precision == FBL_CUDA_BF16 ? FBL_BF16 : FBL_F32};
     FblStatus status = fbl_program_load(ctx, &(FblProgramOptions){.path = path}, &program);
     status = status == FBL_OK ? fbl_program_build(program, &(FblBuildOptions){.batch = BATCH}, &module) : status;
@@ -115,7 +119,9 @@ int main(int argc, char **argv) {
         printf("skipped: %s\n", error);
         return 77;
     }
-    FblCudaOptions target = {.arch = 90, .precision = strcmp(argv[1], "tf32") == 0 ? FBL_CUDA_TF32 : FBL_CUDA_BF16, .gemm = strcmp(argv[2], "tma") == 0 ? FBL_CUDA_GEMM_TMA : FBL_CUDA_GEMM_WGMMA};
+    FblCudaOptions target = {.arch = 90,
+                             .precision = strcmp(argv[1], "tf32") == 0 ? FBL_CUDA_TF32 : FBL_CUDA_BF16,
+                             .gemm = strcmp(argv[2], "tma") == 0 ? FBL_CUDA_GEMM_TMA : FBL_CUDA_GEMM_WGMMA};
     int failed = 0;
     for (int i = 3; i < argc; i++) {
         failed |= add_file(argv[i], &target);

@@ -21,10 +21,14 @@ FBL_DEVICE void fbl_barrier_arrive(unsigned barrier) { asm volatile("mbarrier.ar
 FBL_DEVICE void fbl_barrier_expect(unsigned barrier, unsigned bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
-// Waits for the end of the phase of this parity; the one before the first has parity 1.
+// Waits for the end of the phase of this parity; the one before the first has parity 1. A wait without end is a fault, told by the
+// driver, and no program that hangs.
 FBL_DEVICE void fbl_barrier_wait(unsigned barrier, unsigned parity) {
-    unsigned done;
+    unsigned done, tries = 0;
     do {
+        if (++tries == 1u << 26) {
+            asm volatile("trap;");
+        }
         asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }" : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
     } while (!done);
 }

@@ -307,16 +307,23 @@ static float shim_factor(ShimOp op, unsigned word, int half) {
 // (g, 2t) (g, 2t+1) (g+8, 2t) (g+8, 2t+1); a word is one factor (tf32) or two neighbours.
 static void shim_do_mma(ShimThread *warp) {
     ShimOp op = warp[0].op;
-    int halves = op == SHIM_TF32 ? 1 : 2;
+    int halves = op == SHIM_TF32 ? 1 : 2, factors = 8 * halves;
+    float a[16][16], b[8][16];
+    for (int word = 0; word < 8; word++) {
+        for (int half = 0; half < halves; half++) {
+            for (int row = 0; row < 16; row++) {
+                a[row][word * halves + half] = shim_factor(op, warp[4 * (row % 8) + word % 4].a[row / 8 + 2 * (word / 4)], half);
+            }
+            for (int column = 0; column < 8; column++) {
+                b[column][word * halves + half] = shim_factor(op, warp[4 * column + word % 4].b[word / 4], half);
+            }
+        }
+    }
     for (int row = 0; row < 16; row++) {
         for (int column = 0; column < 8; column++) {
             double sum = 0;
-            for (int word = 0; word < 8; word++) {
-                unsigned a = warp[4 * (row % 8) + word % 4].a[row / 8 + 2 * (word / 4)];
-                unsigned b = warp[4 * column + word % 4].b[word / 4];
-                for (int half = 0; half < halves; half++) {
-                    sum += (double)shim_factor(op, a, half) * shim_factor(op, b, half);
-                }
+            for (int k = 0; k < factors; k++) {
+                sum += (double)a[row][k] * b[column][k];
             }
             float *c = &warp[4 * (row % 8) + column / 2].c[2 * (row / 8) + column % 2];
             *c = (float)(*c + sum);

@@ -257,15 +257,16 @@ static int compare_parsed(const void *a, const void *b) {
 // What follows `#`, in the arena. Control bytes become blanks: they would not survive as part of a line.
 static const char *read_note(Reader *reader, const char *comment, const char *line_end) {
     const char *note = comment ? comment + 1 : line_end;
-    while (note < line_end && is_space(*note)) {
-        note++;
+    size_t length = (size_t)(line_end - note);
+    char *copy = fbl_arena_strndup(fbl_context_arena(reader->ctx), note, length);
+    for (size_t i = 0; i < length; i++) {
+        copy[i] = (unsigned char)copy[i] < ' ' || copy[i] == 127 ? ' ' : copy[i];
     }
-    while (line_end > note && is_space(line_end[-1])) {
-        line_end--;
+    while (length > 0 && copy[length - 1] == ' ') {
+        copy[--length] = 0;
     }
-    char *copy = fbl_arena_strndup(fbl_context_arena(reader->ctx), note, (size_t)(line_end - note));
-    for (char *c = copy; *c; c++) {
-        *c = (unsigned char)*c < ' ' || *c == 127 ? ' ' : *c;
+    while (*copy == ' ') {
+        copy++;
     }
     return copy;
 }

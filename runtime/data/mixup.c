@@ -30,7 +30,7 @@ static double log_gamma_draw(FblRandom *random, double alpha) {
     }
 }
 
-double fbl_random_beta(FblRandom *random, double alpha) {
+double fbl_mixup_beta(FblRandom *random, double alpha) {
     double a = log_gamma_draw(random, alpha);
     double b = log_gamma_draw(random, alpha);
     return 1 / (1 + exp(b - a));
@@ -59,7 +59,7 @@ static void draw_partners(FblRandom *random, int64_t size, int32_t *out_partner)
 float fbl_mixup_draw(uint64_t seed, int64_t epoch, int64_t step, int64_t batch, double alpha, int64_t size,
                      int32_t *out_partner) {
     FblRandom random = sequence(seed, epoch, step, batch, FBL_STREAM_MIXUP);
-    float weight = (float)fbl_random_beta(&random, alpha);
+    float weight = (float)fbl_mixup_beta(&random, alpha);
     draw_partners(&random, size, out_partner);
     return weight;
 }
@@ -79,7 +79,7 @@ float fbl_cutmix_draw(uint64_t seed, int64_t epoch, int64_t step, int64_t batch,
     if (mixup) {
         return -1;
     }
-    double part = sqrt(1 - fbl_random_beta(&random, alpha));
+    double part = sqrt(1 - fbl_mixup_beta(&random, alpha));
     draw_side(&random, part, height, &out_rectangle->top, &out_rectangle->height);
     draw_side(&random, part, width, &out_rectangle->left, &out_rectangle->width);
     draw_partners(&random, size, out_partner);

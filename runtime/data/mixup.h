@@ -14,7 +14,7 @@ typedef struct FblRectangle {
 } FblRectangle;
 
 // A draw from Beta(alpha, alpha), alpha > 0; in [0, 1].
-double fbl_random_beta(FblRandom *random, double alpha);
+double fbl_mixup_beta(FblRandom *random, double alpha);
 
 // The weight of the first image, and for each of the `size` images its partner.
 float fbl_mixup_draw(uint64_t seed, int64_t epoch, int64_t step, int64_t batch, double alpha, int64_t size,

@@ -247,7 +247,7 @@ static void mixup_weights_are_beta(void **state) {
         double squares = 0;
         FblRandom random = {.seed = 7, .stream = FBL_STREAM_MIXUP};
         for (int i = 0; i < 20000; i++) {
-            double x = fbl_random_beta(&random, alphas[k]);
+            double x = fbl_mixup_beta(&random, alphas[k]);
             assert_true(x >= 0 && x <= 1);
             sum += x;
             squares += (x - 0.5) * (x - 0.5);

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "base/diag.h"
@@ -32,10 +31,18 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-// Highest resident size of this process so far.
+// Highest resident size of this process so far. Not ru_maxrss: that counts the memory of the process that started this one,
+// up to the exec.
 static int64_t peak_rss_bytes(void) {
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    char line[256];
+    long long kilobytes = 0;
+    while (status && fgets(line, sizeof line, status) && sscanf(line, "VmHWM: %lld kB", &kilobytes) != 1) {
+    }
+    if (status) {
+        fclose(status);
+    }
+    return kilobytes * 1024;
 }
 
 static void fill_inputs(FblExec *exec, int function, uint64_t seed) {

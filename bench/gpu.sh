@@ -100,15 +100,13 @@ else
         try "$name" 70 "$fblc" bench "$@" $products --target cuda --steps 2 --tune=search --tune-file "$tiles" --tune-seconds "${GPU_SH_TUNE:-40}"
     }
     # Times first, while the machine is quiet.
-    for blocks in 5; do
-        printf 'import "%s/models/resnet_cifar.fbl"\nimport "%s/models/losses.fbl"\n\ntrain {\n    model     = resnet_cifar(blocks=%s)\n    loss      = feature_balanced(lambda=60)\n    optimizer = sgd(momentum=0.9, weight_decay=2e-4)\n    rate      = 0.01\n    batch     = 64\n    epochs    = 200\n}\n' "$root" "$root" $blocks > "$work/resnet32.fbl"
-    done
+    printf 'import "%s/models/resnet_cifar.fbl"\nimport "%s/models/losses.fbl"\n\ntrain {\n    model     = resnet_cifar(blocks=5)\n    loss      = feature_balanced(lambda=60)\n    optimizer = sgd(momentum=0.9, weight_decay=2e-4)\n    rate      = 0.01\n    batch     = 64\n    epochs    = 200\n}\n' "$root" "$root" > "$work/resnet32.fbl"
     if [ "${GPU_SH_TUNE:-40}" != 0 ]; then
         tune tune_resnet32_tf32 "$work/resnet32.fbl" --precision tf32 --set class=10
         tune tune_resnet50_bf16 models/imagenet_lt.fbl --precision bf16 --batch 256
     fi
     if [ "${GPU_SH_TIMES:-1}" = 1 ]; then
-        for precision in f32 tf32 bf16; do
+        for precision in f32 tf32 bf16 f16; do
             row "fblc_resnet32_64_$precision" "$fblc" bench "$work/resnet32.fbl" --target cuda --precision $precision --set class=10 --json
         done
         [ ! -s "$tiles" ] || row fblc_resnet32_64_tf32_tuned "$fblc" bench "$work/resnet32.fbl" --target cuda --precision tf32 --set class=10 --tune-file "$tiles" --json

@@ -20,7 +20,7 @@ if(FBL_CPU)
     execute_process(COMMAND ${FBL_LLVM_CONFIG} --includedir OUTPUT_VARIABLE FBL_LLVM_INCLUDE OUTPUT_STRIP_TRAILING_WHITESPACE)
     execute_process(COMMAND ${FBL_LLVM_CONFIG} --libdir OUTPUT_VARIABLE FBL_LLVM_LIBDIR OUTPUT_STRIP_TRAILING_WHITESPACE)
     # The compiler itself takes LLVM's archives, of which only what is called becomes part of it: it starts sooner and holds
-    # 25 MB less than with the shared library, whose relocations alone touch that much. Tests take the shared library, which
+    # 23 MB less than with the shared library, whose relocations alone touch that much. Tests take the shared library, which
     # links in no time. A target asks for the archives by its property FBL_LLVM_ARCHIVES.
     execute_process(COMMAND ${FBL_LLVM_CONFIG} --link-static --libs x86codegen passes orcjit
                     OUTPUT_VARIABLE FBL_LLVM_ARCHIVES OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE missing)

@@ -2,22 +2,14 @@
 
 #include <stdlib.h>
 
-#define MAX_ARGUMENTS 12
-
-// A kernel with its arguments; parameters[i] points at values[i].
-typedef struct Call {
-    FblCuHandle function;
-    uint32_t blocks, threads;
-    FblDevicePtr values[MAX_ARGUMENTS];
-    void *parameters[MAX_ARGUMENTS];
-} Call;
+#include "runtime/cuda/cuda_call.h"
 
 struct FblCudaEval {
     FblCudaEvalOptions options;
     FblCuHandle module;
     FblCudaHeld held;
     FblDevicePtr state, shape;
-    Call images, next;
+    FblCudaCall images, next;
     uint8_t *results; // pinned: FBL_CUDA_EVAL_AHEAD times `bytes`
     int64_t bytes, offsets[FBL_CUDA_EVAL_OUTPUTS];
     FblCuHandle events[FBL_CUDA_EVAL_AHEAD]; // of batch b: [b % FBL_CUDA_EVAL_AHEAD], when its outputs are on the host
@@ -25,14 +17,6 @@ struct FblCudaEval {
 };
 
 static int64_t bytes_of(const FblPlanTensor *tensor) { return tensor ? fbl_type_elements(&tensor->type) * (int64_t)sizeof(float) : 0; }
-
-static void set_call(Call *call, FblCuHandle function, uint32_t blocks, uint32_t threads, const FblDevicePtr *values, int count) {
-    *call = (Call){.function = function, .blocks = blocks, .threads = threads};
-    for (int i = 0; i < count; i++) {
-        call->values[i] = values[i];
-        call->parameters[i] = &call->values[i];
-    }
-}
 
 // Image numbers in order, the last batch filled up with its first image.
 static FblStatus set_order(FblContext *ctx, FblCudaEval *eval) {
@@ -65,9 +49,9 @@ static FblStatus hold(FblContext *ctx, FblCudaEval *eval) {
     FBL_TRY(fbl_cuda_check(ctx, o->device, api->module_load(&eval->module, o->kernels->object), "loading the evaluation's kernels"));
     FBL_TRY(fbl_cuda_check(ctx, o->device, api->module_function(&images, eval->module, "fbl_session_images"), "finding a kernel"));
     FBL_TRY(fbl_cuda_check(ctx, o->device, api->module_function(&next, eval->module, "fbl_session_next"), "finding a kernel"));
-    set_call(&eval->images, images, (uint32_t)o->batch, FBL_CUDA_IMAGE_THREADS,
+    fbl_cuda_call_set(&eval->images, images, (uint32_t)o->batch, FBL_CUDA_IMAGE_THREADS,
              (FblDevicePtr[]){eval->state, eval->shape, eval->held.pixels, eval->held.labels, eval->held.order, eval->held.table, image, 0, 0, 0, 0, 0}, 12);
-    set_call(&eval->next, next, 1, 32, &eval->state, 1);
+    fbl_cuda_call_set(&eval->next, next, 1, 32, &eval->state, 1);
     return FBL_OK;
 }
 
@@ -133,17 +117,13 @@ FblStatus fbl_cuda_eval_begin(FblContext *ctx, FblCudaEval *eval) {
     return eval->state ? fbl_cuda_ops.upload(ctx, &eval->options.device->base, eval->state, &state, (int64_t)sizeof state) : FBL_OK;
 }
 
-static FblCuResult launch(FblCudaEval *eval, const Call *call) {
-    return eval->options.device->api.launch(call->function, call->blocks, 1, 1, call->threads, 1, 1, 0, eval->options.device->stream, (void **)call->parameters, NULL);
-}
-
 FblStatus fbl_cuda_eval_ask(FblContext *ctx, FblCudaEval *eval, uint64_t seed) {
     const FblCudaEvalOptions *o = &eval->options;
     const FblCudaApi *api = &o->device->api;
     FblCuResult result = FBL_CU_SUCCESS;
     if (o->data) {
-        result = launch(eval, &eval->images);
-        result = result ? result : launch(eval, &eval->next);
+        result = fbl_cuda_call_launch(o->device, &eval->images);
+        result = result ? result : fbl_cuda_call_launch(o->device, &eval->next);
     }
     if (result == FBL_CU_SUCCESS) {
         fbl_cuda_exec_call(o->exec, o->function, seed, 0, NULL);

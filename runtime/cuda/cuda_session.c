@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "runtime/cuda/cuda_call.h"
 #include "runtime/cuda/cuda_held.h"
 #include "runtime/cuda/session_source.h"
 #include "runtime/data/mixup.h"
@@ -15,20 +16,11 @@ const char *fbl_session_source(void) { return (const char *)fbl_session_source_b
 enum { BEGIN, IMAGES, CHECK, ROWS, END, KERNELS };
 static const char *const symbols[KERNELS] = {"fbl_session_begin", "fbl_session_images", "fbl_session_check", "fbl_session_rows", "fbl_session_end"};
 
-#define MAX_ARGUMENTS 12
 #define CHECK_THREADS 256
 #define EVENTS 64 // steps that may be under way
 
-// A session kernel with its arguments; parameters[i] points at values[i].
-typedef struct Call {
-    FblCuHandle function;
-    uint32_t blocks, threads;
-    FblDevicePtr values[MAX_ARGUMENTS];
-    void *parameters[MAX_ARGUMENTS];
-} Call;
-
 typedef struct Part {
-    Call calls[KERNELS];
+    FblCudaCall calls[KERNELS];
     FblDevicePtr shape;
     FblCuHandle graph; // NULL before the part's second step
     bool probed;
@@ -66,17 +58,6 @@ static FblDevicePtr input(const FblCudaSessionPart *part, int function, const ch
     return address(part, tensor);
 }
 
-static void set_call(Part *part, FblCuHandle function, int kernel, uint32_t blocks, uint32_t threads, const FblDevicePtr *values, int count) {
-    Call *call = &part->calls[kernel];
-    call->function = function;
-    call->blocks = blocks;
-    call->threads = threads;
-    for (int i = 0; i < count; i++) {
-        call->values[i] = values[i];
-        call->parameters[i] = &call->values[i];
-    }
-}
-
 static FblStatus prepare_part(FblContext *ctx, FblCudaSession *session, int number) {
     const FblCudaSessionOptions *o = &session->options;
     const FblCudaSessionPart *from = &o->parts[number], *whole = &o->parts[0];
@@ -106,15 +87,15 @@ static FblStatus prepare_part(FblContext *ctx, FblCudaSession *session, int numb
     FblDevicePtr loss = address(from, fbl_cuda_tensor(train->outputs, train->output_count, "loss")), scores = address(from, from->score);
     FblDevicePtr optimizer = o->optimizer >= 0 ? fbl_cuda_exec_scalars(whole->exec) : 0;
     uint32_t images = (uint32_t)shape.images, check_blocks = 4 * (uint32_t)o->device->multiprocessors;
-    set_call(part, functions[BEGIN], BEGIN, 1, 32, (FblDevicePtr[]){session->state, part->shape, fbl_cuda_exec_scalars(from->exec), optimizer, step, t}, 6);
-    set_call(part, functions[IMAGES], IMAGES, images, FBL_CUDA_IMAGE_THREADS,
+    fbl_cuda_call_set(&part->calls[BEGIN], functions[BEGIN], 1, 32, (FblDevicePtr[]){session->state, part->shape, fbl_cuda_exec_scalars(from->exec), optimizer, step, t}, 6);
+    fbl_cuda_call_set(&part->calls[IMAGES], functions[IMAGES], images, FBL_CUDA_IMAGE_THREADS,
              (FblDevicePtr[]){session->state, part->shape, session->held.pixels, session->held.labels, session->held.order, session->held.table, image, label, label2, session->mixes, session->partners, mix}, 12);
     FblDevicePtr least, scale = address(whole, fbl_cuda_tensor(whole->plan->states, whole->plan->state_count, FBL_LOSS_SCALE_STATE));
     const double least_value = FBL_LOSS_SCALE_LEAST;
     memcpy(&least, &least_value, sizeof least);
-    set_call(part, functions[CHECK], CHECK, check_blocks, CHECK_THREADS, (FblDevicePtr[]){session->state, o->gradients, (FblDevicePtr)(o->gradient_bytes / 4), scale, least}, 5);
-    set_call(part, functions[ROWS], ROWS, images, 32, (FblDevicePtr[]){part->shape, scores, label, session->right}, 4);
-    set_call(part, functions[END], END, 1, 32, (FblDevicePtr[]){session->state, part->shape, loss, session->right, session->records}, 5);
+    fbl_cuda_call_set(&part->calls[CHECK], functions[CHECK], check_blocks, CHECK_THREADS, (FblDevicePtr[]){session->state, o->gradients, (FblDevicePtr)(o->gradient_bytes / 4), scale, least}, 5);
+    fbl_cuda_call_set(&part->calls[ROWS], functions[ROWS], images, 32, (FblDevicePtr[]){part->shape, scores, label, session->right}, 4);
+    fbl_cuda_call_set(&part->calls[END], functions[END], 1, 32, (FblDevicePtr[]){session->state, part->shape, loss, session->right, session->records}, 5);
     return FBL_OK;
 }
 
@@ -238,8 +219,7 @@ FblStatus fbl_cuda_session_begin(FblContext *ctx, FblCudaSession *session, uint6
 }
 
 static FblCuResult launch(FblCudaSession *session, Part *part, int kernel) {
-    const Call *call = &part->calls[kernel];
-    return session->options.device->api.launch(call->function, call->blocks, 1, 1, call->threads, 1, 1, 0, session->options.device->stream, (void **)call->parameters, NULL);
+    return fbl_cuda_call_launch(session->options.device, &part->calls[kernel]);
 }
 
 // The whole step onto the work stream. `probe`: the functions' launches are waited for one by one.

@@ -49,7 +49,7 @@ static void fill_inputs(FblExec *exec, int function, uint64_t seed) {
     const FblPlanFunction *f = &fbl_exec_plan(exec)->functions[function];
     for (size_t i = 0; i < f->input_count; i++) {
         const FblPlanTensor *tensor = &f->inputs[i];
-        int64_t count = fbl_type_elements(&tensor->type);
+        int64_t count = fbl_shard_is_input(tensor->name) ? 0 : fbl_type_elements(&tensor->type); // the executor's own
         int64_t bytes = count * fbl_dtype_bytes(tensor->type.dtype);
         void *at = calloc((size_t)bytes + 1, 1);
         if (!at) {
@@ -64,7 +64,7 @@ static void fill_inputs(FblExec *exec, int function, uint64_t seed) {
             default: break; // no tensor has another type
             }
         }
-        if (tensor->type.rank > 0) {
+        if (tensor->type.rank > 0 && count > 0) {
             fbl_exec_write(exec, tensor, 0, at, bytes);
         }
         free(at);
@@ -172,7 +172,8 @@ FblStatus fbl_cmd_bench(FblCli *cli) {
     FblBuildOptions build = fbl_cli_build_options(cli);
     FBL_TRY(fbl_program_build(program, &build, &module));
     FBL_TRY(fbl_driver_init(&driver, cli->ctx, &cli->passes, (int)cli->threads));
-    FblStatus status = fbl_driver_optimize(&driver, module);
+    FblStatus status = fbl_driver_check_batch(&driver, module);
+    status = status == FBL_OK ? fbl_driver_optimize(&driver, module) : status;
     if (status == FBL_OK) {
         status = measure(cli, &driver, module, eval);
     }

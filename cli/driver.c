@@ -68,6 +68,20 @@ FblStatus fbl_driver_optimize(FblDriver *driver, FblModule *module) {
     return FBL_OK;
 }
 
+FblStatus fbl_driver_check_batch(FblDriver *driver, const FblModule *module) {
+    int64_t gpus = driver->passes.gpus, batch = module->recipe.batch, below = batch / gpus * gpus;
+    if (batch % gpus == 0) {
+        return FBL_OK;
+    }
+    FblDiag *diag = fbl_diag(driver->ctx, FBL_ERROR, "E0665", FBL_NO_LOC, "a batch of %lld images cannot be divided evenly among %lld GPUs", (long long)batch, (long long)gpus);
+    if (below > 0) {
+        fbl_diag_hint(driver->ctx, diag, "one of %lld or %lld can (--batch N)", (long long)below, (long long)(below + gpus));
+    } else {
+        fbl_diag_hint(driver->ctx, diag, "one of %lld can (--batch N)", (long long)gpus);
+    }
+    return FBL_USER;
+}
+
 const char *fbl_driver_identity(const FblDriver *driver) { return driver->cuda ? driver->cuda->identity : fbl_cpu_target_identity(driver->target); }
 
 // Tensor cores round factors to half precision anyway: what only kernels exchange is then stored so too.
@@ -82,6 +96,7 @@ FblLowerOptions fbl_driver_lower_options(FblDriver *driver) {
                              .conv = bf16_on_cpu(driver) ? "direct" : driver->passes.conv,
                              .channels_last = driver->cuda != NULL,
                              .storage = storage_of(driver->cuda),
+                             .devices = (int32_t)driver->passes.gpus,
                              .with_train = true,
                              .with_eval = true,
                              .with_optimizer = true};
@@ -188,7 +203,9 @@ static void compile_units(void *arg, int64_t begin, int64_t end, int thread) {
 static void compile_for_gpu(FblDriver *driver, CompileJob *job) {
     job->missing = FBL_NEW_ARRAY(fbl_context_arena(driver->ctx), size_t, job->plan->kernel_count + 1);
     for (size_t i = 0; i < job->plan->kernel_count; i++) {
-        if (!take_cached(job, i)) {
+        if (fbl_kernel_is_collective(job->plan->kernels[i])) {
+            job->codes[i].phases = 1; // of the runtime's
+        } else if (!take_cached(job, i)) {
             job->missing[job->missing_count++] = i;
         }
     }

@@ -42,6 +42,9 @@ typedef struct FblBuilt {
 // Graph-level passes, in place. `module` is fresh from the front end, or what --start-from names.
 FblStatus fbl_driver_optimize(FblDriver *driver, FblModule *module);
 
+// Whether the batch can be divided among the GPUs of --gpus; E0665 otherwise. (An epoch's smaller last batch need not be.)
+FblStatus fbl_driver_check_batch(FblDriver *driver, const FblModule *module);
+
 // Lowers an optimized module and gets every kernel's code, from the cache or by compiling on the pool.
 FblStatus fbl_driver_compile(FblDriver *driver, FblModule *module, const FblLowerOptions *what, FblBuilt *out_built);
 // The same for a plan that is there already (from an .fblx file).

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/io.h"
 #include "codegen/cuda/nvrtc.h"
+#include "runtime/cuda/cuda_group.h"
 #include "runtime/cuda/session_source.h"
 
 static const char *const precisions[] = {[FBL_CUDA_F32] = "f32", [FBL_CUDA_TF32] = "tf32", [FBL_CUDA_BF16] = "bf16", [FBL_CUDA_F16] = "f16"};
@@ -103,8 +104,11 @@ FblStatus fbl_driver_cuda_create(FblContext *ctx, const FblPassOptions *options,
     const char *target = options->target, *precision = options->precision;
     FblCudaGemm gemm = FBL_CUDA_GEMM_AUTO;
     *out_cuda = NULL;
+    if (options->gpus < 1 || options->gpus > FBL_CUDA_MAX_GPUS) {
+        return fbl_error(ctx, "E0664", FBL_NO_LOC, "--gpus takes 1 to %d, not %lld", FBL_CUDA_MAX_GPUS, (long long)options->gpus);
+    }
     if (strcmp(target, "cpu") == 0) {
-        return FBL_OK;
+        return options->gpus == 1 ? FBL_OK : fbl_error(ctx, "E0664", FBL_NO_LOC, "--gpus %lld needs --target cuda", (long long)options->gpus);
     }
     int arch = read_arch(target);
     if (arch < 0) {
@@ -126,9 +130,10 @@ FblStatus fbl_driver_cuda_create(FblContext *ctx, const FblPassOptions *options,
     if (!cuda) {
         fbl_out_of_memory();
     }
+    cuda->gpus = (int)options->gpus;
     cuda->options = (FblCudaOptions){.arch = arch, .precision = (FblCudaPrecision)wanted, .gemm = gemm};
     if (arch == 0) {
-        FblStatus status = fbl_cuda_open(ctx, 0, &cuda->device);
+        FblStatus status = fbl_cuda_open(ctx, 0, cuda->gpus, &cuda->device);
         if (status != FBL_OK) {
             free(cuda);
             return status;
@@ -156,7 +161,7 @@ void fbl_driver_cuda_destroy(FblDriverCuda *cuda) {
 
 FblStatus fbl_driver_cuda_device(FblContext *ctx, FblDriverCuda *cuda, FblDevice **out_device) {
     if (!cuda->device) {
-        FBL_TRY(fbl_cuda_open(ctx, cuda->options.arch, &cuda->device));
+        FBL_TRY(fbl_cuda_open(ctx, cuda->options.arch, cuda->gpus, &cuda->device));
     }
     *out_device = &cuda->device->base;
     return FBL_OK;

@@ -16,6 +16,7 @@ typedef struct FblDriverCuda {
     char identity[80];     // the same with a digest of the tuned tiles, where there are any: keys compiled files
     FblCudaTune tune;      // what options.tune points to: the bundled table, overruled by the user's
     FblCudaTune own;       // the user's rows alone, which --tune=search adds to
+    int gpus;              // that share a step's batch
     double search_start;   // of --tune=search, in seconds; 0: not begun
     FblCudaDevice *device; // NULL until it is needed
 } FblDriverCuda;

@@ -125,6 +125,7 @@ static FblStatus open_program(FblTraining *training, FblProgram *program, const 
     FBL_TRY(load_data(training, &draft->recipe, path, needs));
     FblBuildOptions options = build_options(training, 0);
     FBL_TRY(fbl_program_build(program, &options, &training->main.module));
+    FBL_TRY(fbl_driver_check_batch(&training->driver, training->main.module));
     if (*training->driver.passes.start_from) {
         return start_from_dump(training, needs);
     }

@@ -21,6 +21,7 @@ static char *meta_text(FblTraining *training) {
     cJSON_AddStringToObject(root, "version", fbl_build_id(training->ctx));
     cJSON_AddStringToObject(root, "target", fbl_driver_identity(&training->driver));
     if (training->driver.cuda) {
+        cJSON_AddNumberToObject(root, "gpus", (double)training->driver.passes.gpus);
         cJSON_AddStringToObject(root, "tiles", fbl_driver_cuda_tiles(training->ctx, training->driver.cuda));
     }
     cJSON_AddStringToObject(root, "name", training->name);
@@ -271,6 +272,10 @@ void fbl_training_file_target(FblTraining *training) {
         if (passes->precision == fresh.precision) {
             passes->precision = fbl_arena_strndup(fbl_context_arena(training->ctx), precision, strlen(precision));
         }
+        const cJSON *gpus = cJSON_GetObjectItemCaseSensitive(root, "gpus");
+        if (passes->gpus == fresh.gpus && cJSON_IsNumber(gpus) && gpus->valuedouble >= 1 && gpus->valuedouble < 1000) {
+            passes->gpus = (int64_t)gpus->valuedouble;
+        }
         if (passes->gemm == fresh.gemm && (strcmp(gemm, "wgmma") == 0 || strcmp(gemm, "tma") == 0)) {
             passes->gemm = strcmp(gemm, "tma") == 0 ? "tma" : "wgmma";
         }
@@ -410,8 +415,8 @@ static FblStatus write_environment(FblTraining *training, const char *run_dir) {
     struct utsname system;
     memset(&system, 0, sizeof system);
     uname(&system);
-    const char *text = fbl_arena_printf(fbl_context_arena(training->ctx), "fblc %s\ntarget %s\nsystem %s %s %s\nhost %s\nthreads %d of %d cores\n", fbl_build_id(training->ctx),
-                                        fbl_driver_identity(&training->driver), system.sysname, system.release, system.machine, system.nodename,
+    const char *text = fbl_arena_printf(fbl_context_arena(training->ctx), "fblc %s\ntarget %s\ngpus %lld\nsystem %s %s %s\nhost %s\nthreads %d of %d cores\n", fbl_build_id(training->ctx),
+                                        fbl_driver_identity(&training->driver), (long long)(training->driver.cuda ? training->driver.passes.gpus : 0), system.sysname, system.release, system.machine, system.nodename,
                                         training->driver.threads, fbl_cpu_count());
     return write_text(training, run_dir, "environment.txt", text);
 }

@@ -47,7 +47,8 @@ typedef enum FblOpClass {
     FBL_CLASS_WINDOW,
     FBL_CLASS_SHAPE,
     FBL_CLASS_INDEX,
-    FBL_CLASS_SCAN
+    FBL_CLASS_SCAN,
+    FBL_CLASS_COLLECTIVE
 } FblOpClass;
 
 typedef enum FblAttrKind {

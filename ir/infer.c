@@ -253,6 +253,22 @@ static FblStatus infer_scan(const FblInfer *q, FblType *out) {
     return FBL_OK;
 }
 
+// A sum has its operand's type. What is gathered, too, but that the given extent of the first axis may be a multiple of the operand's.
+static FblStatus infer_collective(const FblInfer *q, FblType *out) {
+    const FblType *x = q->in[0];
+    *out = *x;
+    if (q->op == FBL_OP_ALL_REDUCE) {
+        out->index_axis = NULL;
+        return x->dtype == FBL_BOOL ? fbl_infer_want(q, 0, FBL_F32) : FBL_OK;
+    }
+    int64_t all = q->given != NULL && q->given->rank > 0 ? q->given->axes[0].extent : 0, part = x->rank > 0 ? x->axes[0].extent : 0;
+    out->axes[0].extent = all;
+    if (part < 1 || all < part || all % part != 0 || !fbl_type_equal(out, q->given)) {
+        return fbl_infer_bad_attr(q, "the type of the result must be the operand's with a multiple of the first axis's extent");
+    }
+    return FBL_OK;
+}
+
 static FblStatus infer_class(const FblInfer *q, FblType *out) {
     switch (fbl_op_info(q->op)->op_class) {
     case FBL_CLASS_LEAF:
@@ -271,6 +287,8 @@ static FblStatus infer_class(const FblInfer *q, FblType *out) {
         return q->op == FBL_OP_BETA ? infer_beta(q, out) : fbl_infer_gather(q, out);
     case FBL_CLASS_SCAN:
         return infer_scan(q, out);
+    case FBL_CLASS_COLLECTIVE:
+        return infer_collective(q, out);
     }
     return FBL_INTERNAL;
 }

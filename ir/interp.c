@@ -166,6 +166,7 @@ static void round_f32(const FblNode *node, FblTensor *tensor) {
     }
 }
 
+// `values` are those of one shard.
 static FblStatus evaluate(FblEval *e, size_t id, FblTensor *values) {
     const FblTensor *small[8];
     const FblTensor **in = small;
@@ -225,45 +226,69 @@ static FblStatus copy_roots(const FblGraph *graph, const FblTensor *values, FblB
     return FBL_OK;
 }
 
-static FblStatus run_nodes(FblEval *e, FblTensor *values, int32_t *uses) {
+// Every node for all shards before the next one, so that collectives see the operands of all.
+static FblStatus run_nodes(FblEval *e, FblBindings *leaves, FblTensor *const *values, int32_t *uses) {
     const FblGraph *graph = e->graph;
-    for (size_t id = 0; id < graph->count; id++) {
+    FblTensor *operands = calloc((size_t)e->shard_count, sizeof *operands);
+    FblStatus status = operands == NULL ? FBL_NOMEM : FBL_OK;
+    e->shards = operands;
+    for (size_t id = 0; id < graph->count && status == FBL_OK; id++) {
         if (uses[id] == 0) {
             continue;
         }
         e->node = &graph->nodes[id];
         if (fbl_type_elements(&e->node->type) < 0) {
-            return fbl_error(graph->ctx, "E0205", e->node->loc, "%s can't be computed while an extent is unknown",
-                             fbl_type_string(graph->ctx, &e->node->type));
+            status = fbl_error(graph->ctx, "E0205", e->node->loc, "%s can't be computed while an extent is unknown",
+                               fbl_type_string(graph->ctx, &e->node->type));
         }
-        FBL_TRY(evaluate(e, id, values));
-        for (int32_t i = 0; i < e->node->input_count; i++) {
+        for (int s = 0; s < e->shard_count && e->node->input_count > 0; s++) {
+            operands[s] = values[s][e->node->inputs[0]];
+        }
+        for (int s = 0; s < e->shard_count && status == FBL_OK; s++) {
+            e->leaves = &leaves[s];
+            status = evaluate(e, id, values[s]);
+        }
+        for (int32_t i = 0; i < e->node->input_count && status == FBL_OK; i++) {
             FblNodeId input = e->node->inputs[i];
             if (--uses[input] == 0) {
-                fbl_tensor_free(&values[input]);
+                for (int s = 0; s < e->shard_count; s++) {
+                    fbl_tensor_free(&values[s][input]);
+                }
             }
         }
     }
-    return FBL_OK;
+    free(operands);
+    return status;
 }
 
-FblStatus fbl_interp_run(const FblGraph *graph, FblBindings *leaves, const FblInterpOptions *options,
-                         FblBindings *outputs) {
-    FblTensor *values = calloc(graph->count + 1, sizeof *values);
+FblStatus fbl_interp_shards(const FblGraph *graph, int count, FblBindings *leaves, const FblInterpOptions *options, FblBindings *outputs) {
+    FblTensor **values = calloc((size_t)count, sizeof *values);
     int32_t *uses = calloc(graph->count + 1, sizeof *uses);
-    FblEval e = {.graph = graph, .leaves = leaves, .options = options};
-    FblStatus status = FBL_NOMEM;
-    if (values != NULL && uses != NULL) {
+    FblEval e = {.graph = graph, .options = options, .shard_count = count};
+    FblStatus status = values == NULL || uses == NULL ? FBL_NOMEM : FBL_OK;
+    for (int s = 0; s < count && status == FBL_OK; s++) {
+        values[s] = calloc(graph->count + 1, sizeof **values);
+        status = values[s] == NULL ? FBL_NOMEM : FBL_OK;
+    }
+    if (status == FBL_OK) {
         count_uses(graph, uses);
-        status = run_nodes(&e, values, uses);
-        if (status == FBL_OK) {
-            status = copy_roots(graph, values, outputs);
-        }
+        status = run_nodes(&e, leaves, values, uses);
+    }
+    for (int s = 0; s < count && status == FBL_OK; s++) {
+        status = copy_roots(graph, values[s], &outputs[s]);
+    }
+    for (int s = 0; s < count && values != NULL && values[s] != NULL; s++) {
         for (size_t i = 0; i < graph->count; i++) {
-            fbl_tensor_free(&values[i]);
+            fbl_tensor_free(&values[s][i]);
         }
+        free(values[s]);
     }
     free(values);
     free(uses);
     return status;
+}
+
+FblStatus fbl_interp_run(const FblGraph *graph, FblBindings *leaves, const FblInterpOptions *options,
+                         FblBindings *outputs) {
+    return fbl_interp_shards(graph, 1, leaves, options, outputs);
 }

@@ -45,6 +45,9 @@ typedef struct FblInterpOptions {
 FblStatus fbl_interp_run(const FblGraph *graph, FblBindings *leaves, const FblInterpOptions *options,
                          FblBindings *outputs);
 
+// The same for `count` shards of a batch side by side (passes/shard.h): leaves[s] and outputs[s] are those of shard s.
+FblStatus fbl_interp_shards(const FblGraph *graph, int count, FblBindings *leaves, const FblInterpOptions *options, FblBindings *outputs);
+
 // The scalar functions shared with constant folding: op over doubles (pointwise ops only; `dtype` is the result's).
 double fbl_interp_scalar(FblOp op, FblDtype dtype, FblDtype input_dtype, const double *args);
 

@@ -11,6 +11,8 @@ typedef struct FblEval {
     const FblGraph *graph;
     const FblNode *node;
     const FblTensor *const *in;
+    const FblTensor *shards; // collectives: the operand of every shard
+    int shard_count;
     FblTensor *out;
     FblBindings *leaves;
     const FblInterpOptions *options;

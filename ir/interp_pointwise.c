@@ -96,6 +96,7 @@ typedef double (*Scalar)(FblDtype dtype, FblDtype from, const double *x);
 #define ROW_SHAPE(ENUM)
 #define ROW_INDEX(ENUM)
 #define ROW_SCAN(ENUM)
+#define ROW_COLLECTIVE(ENUM)
 static const Scalar scalars[FBL_OP_COUNT] = {
 #define FBL_OP(ENUM, text, arity, class_, attr, grad, doc) ROW_##class_(ENUM)
 #include "ir/ops.def"

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ir/interp_internal.h"
 
@@ -158,6 +159,31 @@ FblStatus fbl_interp_GATHER(FblEval *e) {
                              axis, (long long)extent);
         }
         e->out->data[k] = x->data[walk.offset[0] + (int64_t)i * stride];
+    }
+    return FBL_OK;
+}
+
+FblStatus fbl_interp_ALL_REDUCE(FblEval *e) {
+    int64_t elements = fbl_type_elements(&e->node->type);
+    for (int64_t i = 0; i < elements; i++) {
+        double sum = 0;
+        for (int s = 0; s < e->shard_count; s++) {
+            sum += e->shards[s].data[i];
+        }
+        e->out->data[i] = finish(e->node->type.dtype, sum);
+    }
+    return FBL_OK;
+}
+
+FblStatus fbl_interp_ALL_GATHER(FblEval *e) {
+    const FblType *type = &e->node->type;
+    int64_t part = fbl_type_elements(&e->shards[0].type);
+    if (part * e->shard_count != fbl_type_elements(type)) {
+        return fbl_error(e->graph->ctx, "E0244", e->node->loc, "%s is not what %d shards of %s make", fbl_type_string(e->graph->ctx, type), e->shard_count,
+                         fbl_type_string(e->graph->ctx, &e->shards[0].type));
+    }
+    for (int s = 0; s < e->shard_count; s++) {
+        memcpy(e->out->data + s * part, e->shards[s].data, (size_t)part * sizeof(double));
     }
     return FBL_OK;
 }

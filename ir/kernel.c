@@ -53,3 +53,7 @@ FblKernel *fbl_kernel_copy(FblArena *arena, const FblKernel *kernel) {
     copy_body(arena, &copy->epilogue);
     return copy;
 }
+
+bool fbl_kernel_is_collective(const FblKernel *kernel) {
+    return kernel->kind == FBL_KERNEL_LIBRARY && fbl_op_info(kernel->library_op)->op_class == FBL_CLASS_COLLECTIVE;
+}

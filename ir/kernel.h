@@ -7,7 +7,7 @@
 //   CONTRACTION  a convolution (forward, data gradient, weight gradient) or matmul whose operands and result are scalar
 //                bodies: an operand body gives the operand's value at its own indices (a plain load, or a fused
 //                prologue), the epilogue body takes the accumulated value (FBL_K_ACC) and stores.
-//   LIBRARY      an op done by a runtime function (sort, scan, beta).
+//   LIBRARY      an op done by a runtime function (sort, scan, beta), or between devices by the runtime (collectives).
 // All values are SSA instructions in one array; loops are numbered and a body may use those that enclose it.
 // Ownership: in the context's arena. Threads: as the context.
 #ifndef FBL_IR_KERNEL_H
@@ -155,13 +155,17 @@ typedef struct FblKernel {
     FblContraction contraction;
     FblKBody operands[2];
     FblKBody epilogue;
-    // LIBRARY: CUMSUM, ARGSORT over [outer, n, inner] (ints 0..2; 3 = descending), BETA (ints 0 = stream); buffers in order inputs, output
+    // LIBRARY: CUMSUM, ARGSORT over [outer, n, inner] (ints 0..2; 3 = descending), BETA (ints 0 = stream), ALL_REDUCE, ALL_GATHER
+    // (ints 0 = elements of the input, 1 = devices; no code is generated); buffers in order inputs, output
     FblOp library_op;
     int64_t ints[8];
     // Estimates for explain and the header comment of generated code; not part of the identity.
     int64_t bytes, flops;
     const char *note; // "losses.fbl:12 mul, resnet_cifar.fbl:7 add": source lines; not part of the identity
 } FblKernel;
+
+// Whether the runtime does the kernel together with the other devices of a step.
+bool fbl_kernel_is_collective(const FblKernel *kernel);
 
 // The instructions that `instr` of `kernel` reads, some of which may be -1; returns their number.
 int32_t fbl_kernel_operands(const FblKernel *kernel, const FblKInstr *instr, int32_t out[FBL_KERNEL_MAX_DIMS + 5]);

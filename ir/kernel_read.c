@@ -321,10 +321,10 @@ static FblStatus read_contraction(KernelReader *k) {
 }
 
 static FblStatus read_library(KernelReader *k) {
-    static const FblOp ops[] = {FBL_OP_CUMSUM, FBL_OP_ARGSORT, FBL_OP_BETA};
-    static const char *const names[] = {"cumsum", "argsort", "beta"};
+    static const FblOp ops[] = {FBL_OP_CUMSUM, FBL_OP_ARGSORT, FBL_OP_BETA, FBL_OP_ALL_REDUCE, FBL_OP_ALL_GATHER};
+    static const char *const names[] = {"cumsum", "argsort", "beta", "all_reduce", "all_gather"};
     int choice;
-    FBL_TRY(fbl_reader_choice(k->r, names, 3, "a library op", &choice));
+    FBL_TRY(fbl_reader_choice(k->r, names, 5, "a library op", &choice));
     k->kernel->library_op = ops[choice];
     for (int i = 0; i < 8; i++) {
         FBL_TRY(bounded(k->r, 0, MAX_EXTENT, &k->kernel->ints[i]));

@@ -241,11 +241,37 @@ static FblStatus check_contraction(Check *c) {
     return FBL_OK;
 }
 
+static int64_t elements_of(const FblKernelBuffer *buffer) {
+    int64_t elements = 1;
+    for (int32_t d = 0; d < buffer->rank; d++) {
+        elements *= buffer->extents[d];
+    }
+    return elements;
+}
+
+// What goes from device to device: a sum of words, or pieces of one type joined.
+static FblStatus check_collective(const Check *c) {
+    const FblKernelBuffer *in = &c->kernel->buffers[0], *out = &c->kernel->buffers[1];
+    const int64_t *ints = c->kernel->ints;
+    int64_t all = 0;
+    bool sum = c->kernel->library_op == FBL_OP_ALL_REDUCE;
+    if (in->is_output || !out->is_output || in->dtype != out->dtype || fbl_dtype_is_half(in->dtype) || (sum && in->dtype == FBL_BOOL)) {
+        return bad(c, "a collective on other buffers", (int32_t)c->kernel->library_op);
+    }
+    if (ints[0] < 1 || ints[1] < 1 || !fbl_mul_i64(ints[0], sum ? 1 : ints[1], &all) || elements_of(in) != ints[0] || elements_of(out) != all) {
+        return bad(c, "a collective of wrong extents", (int32_t)c->kernel->library_op);
+    }
+    return FBL_OK;
+}
+
 static FblStatus check_library(const Check *c) {
     const FblKernel *kernel = c->kernel;
-    bool beta = kernel->library_op == FBL_OP_BETA;
-    if (kernel->buffer_count != (beta ? 3 : 2) || (!beta && kernel->library_op != FBL_OP_CUMSUM && kernel->library_op != FBL_OP_ARGSORT)) {
+    bool beta = kernel->library_op == FBL_OP_BETA, collective = fbl_kernel_is_collective(kernel);
+    if (kernel->buffer_count != (beta ? 3 : 2) || (!beta && !collective && kernel->library_op != FBL_OP_CUMSUM && kernel->library_op != FBL_OP_ARGSORT)) {
         return bad(c, "a library kernel of another form", (int32_t)kernel->library_op);
+    }
+    if (collective) {
+        return check_collective(c);
     }
     int64_t elements = 1;
     for (int i = 0; i < 3 && !beta; i++) {
@@ -254,11 +280,7 @@ static FblStatus check_library(const Check *c) {
         }
     }
     for (int32_t i = 0; i < kernel->buffer_count; i++) {
-        int64_t have = 1;
-        for (int32_t d = 0; d < kernel->buffers[i].rank; d++) {
-            have *= kernel->buffers[i].extents[d];
-        }
-        if (!beta && have != elements) {
+        if (!beta && elements_of(&kernel->buffers[i]) != elements) {
             return bad(c, "a library kernel whose buffers have another size", i);
         }
         if (fbl_dtype_bytes(kernel->buffers[i].dtype) != 4) {

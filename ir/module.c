@@ -58,3 +58,5 @@ void fbl_init_tensor(const FblParam *param, uint64_t seed, double *out) {
         out[i] = (double)(float)value;
     }
 }
+
+bool fbl_shard_is_input(const char *name) { return strncmp(name, FBL_SHARD_INPUT, strlen(FBL_SHARD_INPUT)) == 0; }

@@ -126,6 +126,11 @@ typedef struct FblModule {
 // Whether `path` is one of the four.
 bool fbl_loss_scale_is_state(const char *path);
 
+// An i32 input FBL_SHARD_INPUT "AXIS.EXTENT" of a program whose batch is divided among devices (passes/shard.h): the numbers of
+// the device's share of an axis. Device d of n has d * EXTENT / n and those that follow.
+#define FBL_SHARD_INPUT "shard."
+bool fbl_shard_is_input(const char *name);
+
 // The parameter or state with this path, or NULL.
 const FblParam *fbl_param_find(const FblParamList *list, FblName path);
 

@@ -23,6 +23,7 @@ typedef struct FblPlanTensor {
     FblType type;
     FblRegion region;
     int64_t offset; // bytes
+    bool divided;   // of an input: each device reads only its share of the first axis (passes/shard.h)
 } FblPlanTensor;
 
 typedef struct FblPlanBinding {
@@ -66,6 +67,9 @@ typedef struct FblPlan {
     int64_t region_bytes[FBL_REGION_COUNT];
     int64_t vector_bytes; // that layouts were chosen for
 } FblPlan;
+
+// On how many devices at once the plan runs: as its collectives say.
+int64_t fbl_plan_devices(const FblPlan *plan);
 
 const char *fbl_plan_print(FblContext *ctx, const FblPlan *plan); // includes its kernels
 FblStatus fbl_plan_read(FblContext *ctx, uint32_t file, FblPlan **out_plan);

@@ -11,7 +11,7 @@ static void print_tensor(FblText *text, const char *indent, const char *what, co
     fbl_text_quoted(text, tensor->name);
     fbl_text_printf(text, " ");
     fbl_text_type(text, &tensor->type, true);
-    fbl_text_printf(text, " %s %lld\n", region_names[tensor->region], (long long)tensor->offset);
+    fbl_text_printf(text, " %s %lld%s\n", region_names[tensor->region], (long long)tensor->offset, tensor->divided ? " divided" : "");
 }
 
 static void print_function(FblText *text, const FblPlan *plan, const FblPlanFunction *function) {
@@ -81,7 +81,9 @@ static FblStatus read_tensor(FblReader *r, FblPlanTensor *tensor) {
     memset(tensor, 0, sizeof *tensor);
     FBL_TRY(fbl_reader_name(r, &tensor->name));
     FBL_TRY(fbl_reader_type(r, &tensor->type));
-    return read_place(r, &tensor->region, &tensor->offset);
+    FBL_TRY(read_place(r, &tensor->region, &tensor->offset));
+    tensor->divided = fbl_reader_at_word(r, "divided");
+    return tensor->divided ? fbl_reader_next(r) : FBL_OK;
 }
 
 static FblStatus read_launch(FblReader *r, const FblPlan *plan, FblLaunch *launch) {

@@ -20,7 +20,9 @@
 // How far back a group is looked for.
 #define LOOK_BACK 24
 
-bool fbl_lower_is_library(FblOp op) { return op == FBL_OP_CUMSUM || op == FBL_OP_ARGSORT || op == FBL_OP_BETA; }
+bool fbl_lower_is_library(FblOp op) {
+    return op == FBL_OP_CUMSUM || op == FBL_OP_ARGSORT || op == FBL_OP_BETA || fbl_op_info(op)->op_class == FBL_CLASS_COLLECTIVE;
+}
 
 bool fbl_lower_is_contraction(const FblLower *lower, FblNodeId id) {
     FblOp op = lower->graph->nodes[id].op;

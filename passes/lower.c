@@ -65,17 +65,36 @@ typedef struct Work {
 } Work;
 
 static FblPlanTensor *add_tensor(Builder *b, FblPlanTensor **list, size_t *count, size_t *capacity, FblName name, const FblType *type, FblRegion region, int64_t *used) {
-    FblPlanTensor tensor = {name, *type, region, *used};
+    FblPlanTensor tensor = {.name = name, .type = *type, .region = region, .offset = *used};
     *used += fbl_align_up(tensor_bytes(type), ALIGNMENT);
     *list = fbl_arena_grow(b->arena, *list, *count, capacity, sizeof **list);
     (*list)[*count] = tensor;
     return &(*list)[(*count)++];
 }
 
+// Inputs of which each device reads only its share: nothing but gathers by the numbers of the share, along the first axis.
+static bool *divided_inputs(const Work *w) {
+    const FblGraph *graph = w->lower.graph;
+    bool *divided = FBL_NEW_ARRAY(w->b->scratch, bool, graph->count + 1), *otherwise = FBL_NEW_ARRAY(w->b->scratch, bool, graph->count + 1);
+    for (size_t id = 0; id < graph->count; id++) {
+        const FblNode *node = &graph->nodes[id];
+        for (int32_t i = 0; i < node->input_count; i++) {
+            const FblNode *leaf = &graph->nodes[node->inputs[i]], *index = node->op == FBL_OP_GATHER && i == 0 ? &graph->nodes[node->inputs[1]] : NULL;
+            bool share = index && index->op == FBL_OP_INPUT && fbl_shard_is_input(index->attr.names[0]) && leaf->type.axes[0].name == node->attr.names[0];
+            *(share ? &divided[node->inputs[i]] : &otherwise[node->inputs[i]]) = true;
+        }
+    }
+    for (size_t id = 0; id < graph->count; id++) {
+        divided[id] = divided[id] && !otherwise[id];
+    }
+    return divided;
+}
+
 // Where leaves lie.
 static FblStatus place_leaves(Work *w) {
     Builder *b = w->b;
     FblPlanFunction *f = w->function;
+    const bool *divided = divided_inputs(w);
     for (size_t id = 0; id < w->lower.graph->count; id++) {
         const FblNode *node = &w->lower.graph->nodes[id];
         FblNodePlan *plan = &w->lower.nodes[id];
@@ -93,7 +112,9 @@ static FblStatus place_leaves(Work *w) {
             tensor = find_tensor(f->inputs, f->input_count, name);
         }
         if (!tensor) {
-            tensor = add_tensor(b, &f->inputs, &f->input_count, &w->input_capacity, name, &node->type, FBL_REGION_INPUTS, &b->inputs);
+            FblPlanTensor *input = add_tensor(b, &f->inputs, &f->input_count, &w->input_capacity, name, &node->type, FBL_REGION_INPUTS, &b->inputs);
+            input->divided = divided[id] && node->op == FBL_OP_INPUT;
+            tensor = input;
         }
         if (!fbl_type_equal(&tensor->type, &node->type)) {
             fbl_error(b->ctx, "E0405", node->loc, "`%s` is used as %s and as %s", name, fbl_type_string(b->ctx, &tensor->type), fbl_type_string(b->ctx, &node->type));
@@ -247,6 +268,67 @@ static void add_launches(Work *w) {
     }
 }
 
+// Gradients of shards of the batch are summed where they lie, all neighbours at once: a GRAD root that is an all_reduce of its own gets
+// what that would sum, and is marked in the returned array, as a parameter of the plan. `out` borrows the nodes of `graph`.
+static bool *take_sums(Builder *b, const FblGraph *graph, FblGraph *out) {
+    bool *summed = FBL_NEW_ARRAY(b->arena, bool, b->plan->param_count + 1);
+    bool *used = FBL_NEW_ARRAY(graph->arena, bool, graph->count + 1);
+    *out = *graph;
+    out->roots = FBL_NEW_ARRAY(b->arena, FblRoot, graph->root_count + 1);
+    memcpy(out->roots, graph->roots, graph->root_count * sizeof *out->roots);
+    for (size_t id = 0; id < graph->count; id++) {
+        for (int32_t i = 0; i < graph->nodes[id].input_count; i++) {
+            used[graph->nodes[id].inputs[i]] = true;
+        }
+    }
+    for (size_t r = 0; r < graph->root_count; r++) {
+        const FblNode *node = &graph->nodes[graph->roots[r].node];
+        const FblPlanTensor *param = find_tensor(b->plan->params, b->plan->param_count, graph->roots[r].name);
+        if (graph->roots[r].kind == FBL_ROOT_GRAD && param && node->op == FBL_OP_ALL_REDUCE && !used[graph->roots[r].node]) {
+            out->roots[r].node = node->inputs[0];
+            summed[param - b->plan->params] = true;
+        }
+    }
+    return summed;
+}
+
+// Behind the other launches: one all_reduce in place for each run of neighbours in GRADS that are to be summed.
+static void add_sums(Work *w, const bool *summed) {
+    Builder *b = w->b;
+    FblPlanFunction *f = w->function;
+    const FblPlan *plan = b->plan;
+    FblLaunch *all = FBL_NEW_ARRAY(b->arena, FblLaunch, f->launch_count + plan->param_count + 1);
+    memcpy(all, f->launches, f->launch_count * sizeof *all);
+    f->launches = all;
+    for (size_t i = 0; i < plan->param_count;) {
+        size_t first = i;
+        while (i < plan->param_count && summed[i]) {
+            i++;
+        }
+        if (i == first) {
+            i++;
+            continue;
+        }
+        int64_t start = plan->params[first].offset, elements = (plan->params[i - 1].offset + fbl_align_up(tensor_bytes(&plan->params[i - 1].type), ALIGNMENT) - start) / 4;
+        FblKernel *kernel = FBL_NEW(b->scratch, FblKernel);
+        kernel->kind = FBL_KERNEL_LIBRARY;
+        kernel->library_op = FBL_OP_ALL_REDUCE;
+        kernel->name = fbl_arena_printf(b->scratch, "all_reduce_%lld", (long long)elements);
+        kernel->vector_loop = -1;
+        kernel->ints[0] = elements;
+        kernel->ints[1] = b->options->devices;
+        kernel->buffers = FBL_NEW_ARRAY(b->scratch, FblKernelBuffer, 2);
+        kernel->buffers[0] = (FblKernelBuffer){.rank = 1, .extents = {elements}, .alias = -1};
+        kernel->buffers[1] = (FblKernelBuffer){.rank = 1, .extents = {elements}, .is_output = true, .alias = 0};
+        kernel->buffer_count = 2;
+        kernel->bytes = 2 * 4 * elements;
+        FblLaunch *launch = &f->launches[f->launch_count++];
+        *launch = (FblLaunch){.kernel = share_kernel(b, kernel), .note = "the sum of the gradients"};
+        launch->bindings = FBL_NEW_ARRAY(b->arena, FblPlanBinding, 2);
+        launch->bindings[0] = launch->bindings[1] = (FblPlanBinding){FBL_REGION_GRADS, start};
+    }
+}
+
 static FblStatus start_work(Work *w, Builder *b, const FblGraph *graph, FblPlanFunction *function) {
     b->scratch = fbl_context_scratch_open(b->ctx);
     *w = (Work){.b = b, .function = function};
@@ -283,7 +365,9 @@ static FblPlanFunction *add_function(Builder *b, const char *name) {
 static FblStatus lower_function(Builder *b, const FblGraph *graph) {
     Work w;
     FblPlanFunction *function = add_function(b, graph->name);
-    FBL_TRY(start_work(&w, b, graph, function));
+    FblGraph parts;
+    const bool *summed = b->module && b->options->devices > 1 ? take_sums(b, graph, &parts) : NULL;
+    FBL_TRY(start_work(&w, b, summed ? &parts : graph, function));
     FBL_TRY(place_leaves(&w));
     fbl_lower_keep(&w.lower);
     fbl_lower_layouts(&w.lower);
@@ -294,6 +378,9 @@ static FblStatus lower_function(Builder *b, const FblGraph *graph) {
     find_lives(&w);
     FBL_TRY(fbl_lower_memory(&w.lower, &function->arena_bytes, &function->lower_bound_bytes));
     add_launches(&w);
+    if (summed) {
+        add_sums(&w, summed);
+    }
     int64_t *arena = &b->plan->region_bytes[FBL_REGION_ARENA];
     *arena = function->arena_bytes > *arena ? function->arena_bytes : *arena;
     if (b->options->report) {
@@ -320,7 +407,7 @@ static void place_params(Builder *b, int64_t *starts, int64_t *ends) {
         for (size_t i = 0; i < module->params.count; i++) {
             const FblParam *param = &module->params.items[i];
             if (frozen ? !param->trainable : param->trainable && (size_t)param->group == g) {
-                plan->params[plan->param_count++] = (FblPlanTensor){param->path, param->type, FBL_REGION_PARAMS, at};
+                plan->params[plan->param_count++] = (FblPlanTensor){.name = param->path, .type = param->type, .region = FBL_REGION_PARAMS, .offset = at};
                 at += fbl_align_up(tensor_bytes(&param->type), ALIGNMENT);
             }
         }
@@ -337,7 +424,7 @@ static void place_params(Builder *b, int64_t *starts, int64_t *ends) {
     at = 0;
     for (size_t i = 0; i < module->states.count; i++) {
         const FblParam *state = &module->states.items[i];
-        plan->states[plan->state_count++] = (FblPlanTensor){state->path, state->type, FBL_REGION_STATES, at};
+        plan->states[plan->state_count++] = (FblPlanTensor){.name = state->path, .type = state->type, .region = FBL_REGION_STATES, .offset = at};
         at += fbl_align_up(tensor_bytes(&state->type), ALIGNMENT);
     }
     plan->region_bytes[FBL_REGION_STATES] = at;

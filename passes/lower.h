@@ -29,6 +29,7 @@ typedef struct FblLowerOptions {
     // How activations and their gradients lie in memory: FBL_BF16 or FBL_F16, else f32 (passes/storage.c says which these
     // are). Everything that is computed with stays f32.
     FblDtype storage;
+    int32_t devices;      // that share a step's batch (passes/shard.h); 0 and 1: one
     bool with_train, with_eval, with_optimizer;
     FblLowerReport *report; // NULL, or where fusion notes are added
 } FblLowerOptions;

@@ -132,6 +132,9 @@ FblStatus fbl_lower_library(FblLower *lower, int32_t number) {
     kernel->vector_loop = -1;
     if (node->op == FBL_OP_BETA) {
         kernel->ints[0] = node->attr.i[0];
+    } else if (fbl_op_info(node->op)->op_class == FBL_CLASS_COLLECTIVE) {
+        kernel->ints[0] = fbl_type_elements(&lower->graph->nodes[node->inputs[0]].type);
+        kernel->ints[1] = lower->options->devices;
     } else {
         int at = fbl_type_find(&node->type, node->attr.names[0]);
         kernel->ints[0] = kernel->ints[2] = 1;

@@ -322,7 +322,7 @@ static FblStatus copy_node(Prepare *p, FblNodeId id) {
             if (p->options->fuse && node->op == FBL_OP_SELECT && i == 0) {
                 inputs[i] = through_relu(p, inputs[i]);
             }
-            bool library = fbl_lower_is_library(node->op);
+            bool library = fbl_lower_is_library(node->op) && fbl_op_info(node->op)->op_class != FBL_CLASS_COLLECTIVE;
             FblDtype want = node->op == FBL_OP_BETA || node->op == FBL_OP_CUMSUM ? node->type.dtype : FBL_I32;
             if (library && p->to->nodes[inputs[i]].type.dtype != want &&
                 (node->op != FBL_OP_ARGSORT || p->to->nodes[inputs[i]].type.dtype == FBL_BOOL)) {

@@ -8,6 +8,7 @@
 #include "ir/module_text.h"
 #include "passes/grad.h"
 #include "passes/hoist.h"
+#include "passes/shard.h"
 #include "passes/simplify.h"
 
 typedef struct PassRecord {
@@ -106,6 +107,16 @@ static FblStatus run_grad(FblPassManager *manager, FblModule *module) {
 static FblStatus run_hoist(FblPassManager *manager, FblModule *module) {
     (void)manager;
     return fbl_pass_hoist(module);
+}
+
+static FblStatus run_shard(FblPassManager *manager, FblModule *module) {
+    FblGraph **graphs[] = {&module->train, &module->eval};
+    for (int i = 0; i < 2; i++) {
+        if (*graphs[i] != NULL) {
+            FBL_TRY(fbl_graph_shard(*graphs[i], fbl_intern(manager->ctx, "batch"), (int)manager->options.gpus, graphs[i]));
+        }
+    }
+    return FBL_OK;
 }
 
 static const struct {

@@ -12,6 +12,7 @@ bool fbl_op_type_given(FblOp op) {
     case FBL_OP_AVG_POOL:
     case FBL_OP_MAX_POOL_GRAD:
     case FBL_OP_AVG_POOL_GRAD:
+    case FBL_OP_ALL_GATHER:
         return true;
     default:
         return fbl_op_info(op)->op_class == FBL_CLASS_LEAF;

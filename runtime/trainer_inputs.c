@@ -148,38 +148,59 @@ static FblStatus to_binding(FblBindings *leaves, FblName name, const FblType *ty
     return fbl_bindings_set(leaves, name, tensor);
 }
 
-void fbl_trainer_blame(FblContext *ctx, const FblModule *module, const FblExec *exec, const uint8_t *states_before, uint64_t seed, uint64_t step) {
+// The leaves of the train graph as device `shard` of `count` sees them.
+static FblStatus step_leaves(FblContext *ctx, const FblModule *module, const FblExec *exec, const uint8_t *states_before, int64_t shard, int64_t count, FblBindings *leaves) {
     const FblPlan *plan = fbl_exec_plan(exec);
     const FblPlanFunction *train = &plan->functions[fbl_exec_function(exec, "train")];
-    FblBindings leaves = {0}, outputs = {0};
-    FblStatus status = FBL_OK;
-    for (size_t i = 0; i < train->input_count && status == FBL_OK; i++) {
-        status = to_binding(&leaves, fbl_intern(ctx, train->inputs[i].name), &train->inputs[i].type, fbl_exec_address(exec, &train->inputs[i]));
+    for (size_t i = 0; i < train->input_count; i++) {
+        FBL_TRY(to_binding(leaves, fbl_intern(ctx, train->inputs[i].name), &train->inputs[i].type, fbl_exec_address(exec, &train->inputs[i])));
     }
-    for (size_t i = 0; i < plan->param_count && status == FBL_OK; i++) {
-        status = to_binding(&leaves, fbl_intern(ctx, plan->params[i].name), &plan->params[i].type, fbl_exec_address(exec, &plan->params[i]));
+    for (size_t i = 0; i < plan->param_count; i++) {
+        FBL_TRY(to_binding(leaves, fbl_intern(ctx, plan->params[i].name), &plan->params[i].type, fbl_exec_address(exec, &plan->params[i])));
     }
-    for (size_t i = 0; i < plan->state_count && status == FBL_OK; i++) {
-        status = to_binding(&leaves, fbl_intern(ctx, plan->states[i].name), &plan->states[i].type, states_before + plan->states[i].offset);
+    for (size_t i = 0; i < plan->state_count; i++) {
+        FBL_TRY(to_binding(leaves, fbl_intern(ctx, plan->states[i].name), &plan->states[i].type, states_before + plan->states[i].offset));
     }
-    // Inputs that the compiled step does not read are still leaves of the graph.
-    for (size_t id = 0; id < module->train->count && status == FBL_OK; id++) {
+    for (size_t id = 0; id < module->train->count; id++) {
         const FblNode *node = &module->train->nodes[id];
         bool leaf = node->op == FBL_OP_INPUT || node->op == FBL_OP_PARAM || node->op == FBL_OP_STATE;
-        if (leaf && !fbl_bindings_find(&leaves, node->attr.names[0])) {
+        if (leaf && !fbl_bindings_find(leaves, node->attr.names[0])) { // the compiled step does not read it
             FblTensor zeros;
-            status = fbl_tensor_create(&node->type, &zeros);
-            status = status == FBL_OK ? fbl_bindings_set(&leaves, node->attr.names[0], zeros) : status;
+            FBL_TRY(fbl_tensor_create(&node->type, &zeros));
+            FBL_TRY(fbl_bindings_set(leaves, node->attr.names[0], zeros));
         }
+    }
+    for (size_t i = 0; i < leaves->count; i++) {
+        int64_t length = fbl_shard_is_input(leaves->items[i].name) ? fbl_type_elements(&leaves->items[i].tensor.type) : 0;
+        for (int64_t k = 0; k < length && count > 1; k++) {
+            leaves->items[i].tensor.data[k] = (double)(shard * length + k);
+        }
+    }
+    return FBL_OK;
+}
+
+void fbl_trainer_blame(FblContext *ctx, const FblModule *module, const FblExec *exec, const uint8_t *states_before, uint64_t seed, uint64_t step) {
+    int64_t count = fbl_plan_devices(fbl_exec_plan(exec));
+    FblBindings *leaves = calloc((size_t)count, sizeof *leaves), *outputs = calloc((size_t)count, sizeof *outputs);
+    if (!leaves || !outputs) {
+        fbl_out_of_memory();
+    }
+    FblStatus status = FBL_OK;
+    for (int64_t s = 0; s < count && status == FBL_OK; s++) {
+        status = step_leaves(ctx, module, exec, states_before, s, count, &leaves[s]);
     }
     if (status == FBL_OK) {
         FblInterpOptions options = {.seed = seed, .step = step, .round_f32 = true, .check_finite = true};
-        status = fbl_interp_run(module->train, &leaves, &options, &outputs);
+        status = fbl_interp_shards(module->train, (int)count, leaves, &options, outputs);
         if (status == FBL_OK) {
             fbl_diag(ctx, FBL_NOTE, "E0717", FBL_NO_LOC, "the reference interpreter finds every value of this step finite: the overflow comes from "
                                                          "the order of sums in single precision");
         }
     }
-    fbl_bindings_free(&leaves);
-    fbl_bindings_free(&outputs);
+    for (int64_t s = 0; s < count; s++) {
+        fbl_bindings_free(&leaves[s]);
+        fbl_bindings_free(&outputs[s]);
+    }
+    free(leaves);
+    free(outputs);
 }

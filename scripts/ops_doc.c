@@ -61,6 +61,8 @@ static const Section sections[] = {
      "The result has x's axes. `cumsum` counts a bool as f32. `argsort` puts NaN last in either direction and keeps "
      "the\n"
      "order of equals.\n"},
+    {FBL_CLASS_COLLECTIVE, "Collectives",
+     "No program has them before the pass `shard` divides its batch among devices.\n"},
 };
 
 static void print_row(FILE *out, FblOp op, const char *grad, const char *ints, const char *names, int has_value) {

@@ -99,6 +99,8 @@ FblStatus fbl_cuda_emit_library(FblCudaEmit *e) {
     switch (e->kernel->library_op) {
     case FBL_OP_CUMSUM: emit_cumsum(e); break;
     case FBL_OP_ARGSORT: emit_argsort(e); break;
+    case FBL_OP_ALL_REDUCE:
+    case FBL_OP_ALL_GATHER: fbl_cuda_line(e, 0, "// between %lld GPUs, by NCCL", (long long)e->kernel->ints[1]); break;
     default: emit_beta(e); break; // kernel verification admits no other op
     }
     return FBL_OK;

@@ -7,6 +7,7 @@
 #include "base/diag.h"
 #include "runtime/cuda/cublaslt.h"
 #include "runtime/cuda/cuda_exec.h"
+#include "runtime/cuda/cuda_group.h"
 
 #define OLDEST_DRIVER 12000 // cuGraphInstantiateWithFlags and the other entry points in the form used here
 
@@ -20,7 +21,7 @@ FblStatus fbl_cuda_check(FblContext *ctx, FblCudaDevice *device, FblCuResult res
     return FBL_DEVICE;
 }
 
-static FblStatus find_gpu(FblContext *ctx, FblCudaDevice *device, int wanted) {
+static FblStatus find_gpu(FblContext *ctx, FblCudaDevice *device, int ordinal, int wanted) {
     const FblCudaApi *api = &device->api;
     int version = 0, count = 0, major = 0, minor = 0;
     FblCuResult result = api->init(0);
@@ -42,7 +43,7 @@ static FblStatus find_gpu(FblContext *ctx, FblCudaDevice *device, int wanted) {
         fbl_diag_hint(ctx, diag, "install a driver for CUDA %d or newer", OLDEST_DRIVER / 1000);
         return FBL_DEVICE;
     }
-    FBL_TRY(fbl_cuda_check(ctx, device, api->device_get(&device->ordinal, 0), "opening the GPU"));
+    FBL_TRY(fbl_cuda_check(ctx, device, api->device_get(&device->ordinal, ordinal), "opening the GPU"));
     FBL_TRY(fbl_cuda_check(ctx, device, api->device_name(device->name, sizeof device->name, device->ordinal), "asking for the GPU's name"));
     FBL_TRY(fbl_cuda_check(ctx, device, api->device_attribute(&major, FBL_CU_COMPUTE_MAJOR, device->ordinal), "asking for the architecture"));
     FBL_TRY(fbl_cuda_check(ctx, device, api->device_attribute(&minor, FBL_CU_COMPUTE_MINOR, device->ordinal), "asking for the architecture"));
@@ -59,10 +60,11 @@ static FblStatus find_gpu(FblContext *ctx, FblCudaDevice *device, int wanted) {
         return FBL_DEVICE;
     }
     device->arch = wanted ? wanted : have;
+    device->native_arch = have;
     return FBL_OK;
 }
 
-FblStatus fbl_cuda_open(FblContext *ctx, int arch, FblCudaDevice **out_device) {
+static FblStatus open_one(FblContext *ctx, int ordinal, int arch, FblCudaDevice **out_device) {
     FblCudaDevice *device = calloc(1, sizeof *device);
     *out_device = NULL;
     if (!device) {
@@ -72,7 +74,7 @@ FblStatus fbl_cuda_open(FblContext *ctx, int arch, FblCudaDevice **out_device) {
     const char *sync = getenv("FBL_CUDA_SYNC");
     device->sync = sync && strcmp(sync, "1") == 0;
     FblStatus status = fbl_cuda_api_load(ctx, &device->api);
-    status = status == FBL_OK ? find_gpu(ctx, device, arch) : status;
+    status = status == FBL_OK ? find_gpu(ctx, device, ordinal, arch) : status;
     if (status != FBL_OK) {
         free(device);
         return status;
@@ -98,11 +100,28 @@ FblStatus fbl_cuda_open(FblContext *ctx, int arch, FblCudaDevice **out_device) {
     return FBL_OK;
 }
 
+FblStatus fbl_cuda_open(FblContext *ctx, int arch, int gpus, FblCudaDevice **out_device) {
+    FBL_TRY(open_one(ctx, 0, arch, out_device));
+    FblStatus status = gpus > 1 ? fbl_cuda_group_open(ctx, *out_device, gpus) : FBL_OK;
+    if (status != FBL_OK) {
+        fbl_cuda_close(*out_device);
+        *out_device = NULL;
+    }
+    return status;
+}
+
+FblStatus fbl_cuda_open_peer(FblContext *ctx, const FblCudaDevice *first, int ordinal, FblCudaDevice **out_device) {
+    FBL_TRY(open_one(ctx, ordinal, first->arch, out_device));
+    (*out_device)->group = first->group;
+    return FBL_OK;
+}
+
 void fbl_cuda_close(FblCudaDevice *device) {
     if (!device) {
         return;
     }
     const FblCudaApi *api = &device->api;
+    fbl_cuda_group_close(device->group);
     fbl_cublaslt_close(device->lt);
     if (device->copy_stream) {
         api->stream_destroy(device->copy_stream);
@@ -116,8 +135,7 @@ void fbl_cuda_close(FblCudaDevice *device) {
     free(device);
 }
 
-static FblStatus allocate(FblContext *ctx, FblDevice *base, int64_t bytes, const char *what, FblDevicePtr *out_address) {
-    FblCudaDevice *device = (FblCudaDevice *)base;
+FblStatus fbl_cuda_allocate(FblContext *ctx, FblCudaDevice *device, int64_t bytes, const char *what, FblDevicePtr *out_address) {
     const FblCudaApi *api = &device->api;
     *out_address = 0;
     if (bytes <= 0) {
@@ -139,19 +157,37 @@ static FblStatus allocate(FblContext *ctx, FblDevice *base, int64_t bytes, const
     return FBL_OK;
 }
 
-static void release(FblDevice *base, FblDevicePtr address) {
+void fbl_cuda_release(FblCudaDevice *device, FblDevicePtr address) {
     if (address) {
-        ((FblCudaDevice *)base)->api.memory_free(address);
+        device->api.memory_free(address);
     }
 }
 
-static FblStatus upload(FblContext *ctx, FblDevice *base, FblDevicePtr to, const void *from, int64_t bytes) {
-    FblCudaDevice *device = (FblCudaDevice *)base;
+FblStatus fbl_cuda_upload(FblContext *ctx, FblCudaDevice *device, FblDevicePtr to, const void *from, int64_t bytes) {
     if (bytes <= 0) {
         return FBL_OK;
     }
     FBL_TRY(fbl_cuda_check(ctx, device, device->api.copy_up(to, from, (size_t)bytes, device->stream), "copying to the GPU"));
     return fbl_cuda_check(ctx, device, device->api.stream_wait(device->stream), "copying to the GPU");
+}
+
+static FblStatus allocate(FblContext *ctx, FblDevice *base, int64_t bytes, const char *what, FblDevicePtr *out_address) {
+    FblCudaDevice *device = (FblCudaDevice *)base;
+    return device->group ? fbl_cuda_group_allocate(ctx, device, bytes, what, out_address) : fbl_cuda_allocate(ctx, device, bytes, what, out_address);
+}
+
+static void release(FblDevice *base, FblDevicePtr address) {
+    FblCudaDevice *device = (FblCudaDevice *)base;
+    if (device->group) {
+        fbl_cuda_group_release(device, address);
+    } else {
+        fbl_cuda_release(device, address);
+    }
+}
+
+static FblStatus upload(FblContext *ctx, FblDevice *base, FblDevicePtr to, const void *from, int64_t bytes) {
+    FblCudaDevice *device = (FblCudaDevice *)base;
+    return device->group ? fbl_cuda_group_upload(ctx, device, to, from, bytes) : fbl_cuda_upload(ctx, device, to, from, bytes);
 }
 
 static FblStatus download(FblContext *ctx, FblDevice *base, void *to, FblDevicePtr from, int64_t bytes) {

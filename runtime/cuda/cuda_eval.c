@@ -3,9 +3,12 @@
 #include <stdlib.h>
 
 #include "runtime/cuda/cuda_call.h"
+#include "runtime/cuda/cuda_group.h"
 
 struct FblCudaEval {
     FblCudaEvalOptions options;
+    FblCudaEval *peers[FBL_CUDA_MAX_GPUS]; // the same on all devices of the group, itself included
+    int peer_count;
     FblCuHandle module;
     FblCudaHeld held;
     FblDevicePtr state, shape;
@@ -43,9 +46,9 @@ static FblStatus hold(FblContext *ctx, FblCudaEval *eval) {
     fbl_cuda_shape_set(&shape, o->data, o->transform);
     FBL_TRY(fbl_cuda_hold(ctx, o->device, o->data, o->transform, (o->data->count + o->batch - 1) / o->batch * o->batch, &eval->held));
     FBL_TRY(set_order(ctx, eval));
-    FBL_TRY(fbl_cuda_ops.allocate(ctx, &o->device->base, (int64_t)sizeof(FblCudaState), "the evaluation", &eval->state));
-    FBL_TRY(fbl_cuda_ops.allocate(ctx, &o->device->base, (int64_t)sizeof shape, "the evaluation", &eval->shape));
-    FBL_TRY(fbl_cuda_ops.upload(ctx, &o->device->base, eval->shape, &shape, (int64_t)sizeof shape));
+    FBL_TRY(fbl_cuda_allocate(ctx, o->device, (int64_t)sizeof(FblCudaState), "the evaluation", &eval->state));
+    FBL_TRY(fbl_cuda_allocate(ctx, o->device, (int64_t)sizeof shape, "the evaluation", &eval->shape));
+    FBL_TRY(fbl_cuda_upload(ctx, o->device, eval->shape, &shape, (int64_t)sizeof shape));
     FBL_TRY(fbl_cuda_check(ctx, o->device, api->module_load(&eval->module, o->kernels->object), "loading the evaluation's kernels"));
     FBL_TRY(fbl_cuda_check(ctx, o->device, api->module_function(&images, eval->module, "fbl_session_images"), "finding a kernel"));
     FBL_TRY(fbl_cuda_check(ctx, o->device, api->module_function(&next, eval->module, "fbl_session_next"), "finding a kernel"));
@@ -71,28 +74,44 @@ static FblStatus prepare(FblContext *ctx, FblCudaEval *eval) {
     return o->data ? hold(ctx, eval) : FBL_OK;
 }
 
-FblStatus fbl_cuda_eval_create(FblContext *ctx, const FblCudaEvalOptions *options, FblCudaEval **out_eval) {
+static FblStatus create_one(FblContext *ctx, const FblCudaEvalOptions *options, FblCudaEval **out_eval) {
     FblCudaEval *eval = calloc(1, sizeof *eval);
-    *out_eval = NULL;
     if (!eval) {
         fbl_out_of_memory();
     }
     eval->options = *options;
+    eval->peers[0] = eval;
+    eval->peer_count = 1;
+    *out_eval = eval;
     FblStatus status = prepare(ctx, eval);
     eval->options.transform = NULL; // it may be gone from here on
-    if (status != FBL_OK) {
-        fbl_cuda_eval_destroy(eval);
-        return status;
-    }
-    *out_eval = eval;
-    return FBL_OK;
+    return status;
 }
 
-void fbl_cuda_eval_destroy(FblCudaEval *eval) {
-    if (!eval) {
-        return;
+FblStatus fbl_cuda_eval_create(FblContext *ctx, const FblCudaEvalOptions *options, FblCudaEval **out_eval) {
+    FblCudaDevice *first = options->device;
+    FblCudaEval *eval = NULL;
+    FblStatus status = create_one(ctx, options, &eval);
+    for (int d = 1; d < fbl_cuda_devices(first) && status == FBL_OK; d++) {
+        FblCudaEvalOptions own = *options;
+        own.device = fbl_cuda_peer(first, d);
+        own.exec = fbl_cuda_exec_peer(options->exec, d);
+        fbl_cuda_use(own.device);
+        status = create_one(ctx, &own, &eval->peers[d]);
+        eval->peer_count = d + 1;
     }
+    fbl_cuda_use(first);
+    *out_eval = eval;
+    if (status != FBL_OK) {
+        fbl_cuda_eval_destroy(eval);
+        *out_eval = NULL;
+    }
+    return status;
+}
+
+static void destroy_one(FblCudaEval *eval) {
     FblCudaDevice *device = eval->options.device;
+    fbl_cuda_use(device);
     device->api.stream_wait(device->stream);
     for (int e = 0; e < FBL_CUDA_EVAL_AHEAD; e++) {
         if (eval->events[e]) {
@@ -106,25 +125,54 @@ void fbl_cuda_eval_destroy(FblCudaEval *eval) {
         device->api.module_unload(eval->module);
     }
     fbl_cuda_held_release(device, &eval->held);
-    fbl_cuda_ops.release(&device->base, eval->state);
-    fbl_cuda_ops.release(&device->base, eval->shape);
+    fbl_cuda_release(device, eval->state);
+    fbl_cuda_release(device, eval->shape);
     free(eval);
+}
+
+void fbl_cuda_eval_destroy(FblCudaEval *eval) {
+    if (!eval) {
+        return;
+    }
+    FblCudaDevice *first = eval->options.device;
+    for (int d = eval->peer_count - 1; d >= 0; d--) {
+        if (eval->peers[d]) {
+            destroy_one(eval->peers[d]);
+        }
+    }
+    fbl_cuda_use(first);
 }
 
 FblStatus fbl_cuda_eval_begin(FblContext *ctx, FblCudaEval *eval) {
     FblCudaState state = {.batch = eval->options.batch};
+    FblStatus status = FBL_OK;
     eval->asked = eval->read = 0;
-    return eval->state ? fbl_cuda_ops.upload(ctx, &eval->options.device->base, eval->state, &state, (int64_t)sizeof state) : FBL_OK;
+    for (int d = 0; d < eval->peer_count && eval->state && status == FBL_OK; d++) {
+        const FblCudaEval *peer = eval->peers[d];
+        fbl_cuda_use(peer->options.device);
+        status = fbl_cuda_upload(ctx, peer->options.device, peer->state, &state, (int64_t)sizeof state);
+    }
+    fbl_cuda_use(eval->options.device);
+    return status;
+}
+
+// The next images of a held set into the inputs of all devices.
+static FblCuResult cut_images(FblCudaEval *eval) {
+    FblCuResult result = FBL_CU_SUCCESS;
+    for (int d = 0; d < eval->peer_count && result == FBL_CU_SUCCESS; d++) {
+        const FblCudaEval *peer = eval->peers[d];
+        result = fbl_cuda_use(peer->options.device);
+        result = result ? result : fbl_cuda_call_launch(peer->options.device, &peer->images);
+        result = result ? result : fbl_cuda_call_launch(peer->options.device, &peer->next);
+    }
+    fbl_cuda_use(eval->options.device);
+    return result;
 }
 
 FblStatus fbl_cuda_eval_ask(FblContext *ctx, FblCudaEval *eval, uint64_t seed) {
     const FblCudaEvalOptions *o = &eval->options;
     const FblCudaApi *api = &o->device->api;
-    FblCuResult result = FBL_CU_SUCCESS;
-    if (o->data) {
-        result = fbl_cuda_call_launch(o->device, &eval->images);
-        result = result ? result : fbl_cuda_call_launch(o->device, &eval->next);
-    }
+    FblCuResult result = o->data ? cut_images(eval) : FBL_CU_SUCCESS;
     if (result == FBL_CU_SUCCESS) {
         fbl_cuda_exec_call(o->exec, o->function, seed, 0, NULL);
     }

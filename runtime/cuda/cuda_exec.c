@@ -1,10 +1,12 @@
 #include "runtime/cuda/cuda_exec.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/diag.h"
 #include "runtime/cuda/cublaslt.h"
+#include "runtime/cuda/cuda_group.h"
 #include "runtime/cuda/cuda_map.h"
 
 #define SLOTS 2             // of staged inputs: one is filled while the other is copied
@@ -18,13 +20,14 @@ typedef struct Launch {
     const FblGpuPhase *shape;
     void **parameters; // into FblDeviceExec.values
     FblLtCall *call;   // instead of all phases: the library's product; NULL: a kernel
+    FblCudaCollective collective; // instead of all phases, where its kernel is set
     int32_t number;    // in the plan's function
 } Launch;
 
 typedef struct Function {
     Launch *launches;
     size_t count;
-    FblCuHandle graph; // NULL before the second call
+    FblCuHandle graphs[FBL_CUDA_MAX_GPUS]; // on every device; NULL before the second call
     bool probed;       // it ran once with every launch checked
 } Function;
 
@@ -42,6 +45,8 @@ typedef struct Slot {
 
 struct FblDeviceExec {
     FblCudaDevice *device;
+    FblDeviceExec *peers[FBL_CUDA_MAX_GPUS]; // the same on all devices of the group, itself included
+    int peer_count, shard; // and which of them it is
     const FblPlan *plan;
     FblDevicePtr regions[FBL_REGION_COUNT], workspace, library_workspace;
     size_t refused; // launches whose recorded algorithm the library does not take
@@ -61,6 +66,8 @@ struct FblDeviceExec {
     int failed_function;
     int32_t failed_launch; // -1: not known
 };
+
+static void write_one(FblDeviceExec *exec, int64_t offset, const void *data, int64_t bytes);
 
 static int64_t round_up(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
@@ -107,7 +114,7 @@ static FblStatus check_room(FblContext *ctx, FblCudaDevice *device, const FblPla
 
 static FblStatus allocate(FblContext *ctx, FblDeviceExec *exec, int64_t bytes, const char *what, FblDevicePtr *out) {
     exec->bytes += bytes;
-    return fbl_cuda_ops.allocate(ctx, &exec->device->base, bytes, what, out);
+    return fbl_cuda_allocate(ctx, exec->device, bytes, what, out);
 }
 
 static FblStatus create_slots(FblContext *ctx, FblDeviceExec *exec) {
@@ -128,7 +135,7 @@ static FblStatus create_slots(FblContext *ctx, FblDeviceExec *exec) {
 // Kernels that were compiled together have equal images, which are loaded once.
 static FblCuHandle loaded_before(const FblDeviceExec *exec, const FblKernelCode *codes, size_t kernel) {
     for (size_t k = kernel; k-- > 0;) {
-        if (codes[k].object_size == codes[kernel].object_size && memcmp(codes[k].object, codes[kernel].object, codes[k].object_size) == 0) {
+        if (codes[k].object && codes[k].object_size == codes[kernel].object_size && memcmp(codes[k].object, codes[kernel].object, codes[k].object_size) == 0) {
             return exec->modules[k];
         }
     }
@@ -138,6 +145,9 @@ static FblCuHandle loaded_before(const FblDeviceExec *exec, const FblKernelCode 
 static FblStatus load_kernels(FblContext *ctx, FblDeviceExec *exec, const FblKernelCode *codes) {
     FblCudaDevice *device = exec->device;
     for (size_t k = 0; k < exec->plan->kernel_count; k++) {
+        if (fbl_kernel_is_collective(exec->plan->kernels[k])) {
+            continue;
+        }
         exec->modules[k] = loaded_before(exec, codes, k);
         exec->shared[k] = exec->modules[k] != NULL;
         FblCuResult result = exec->modules[k] ? FBL_CU_SUCCESS : codes[k].object ? device->api.module_load(&exec->modules[k], codes[k].object) : FBL_CU_INVALID_IMAGE;
@@ -195,6 +205,11 @@ static FblStatus resolve_launch(FblContext *ctx, FblDeviceExec *exec, const FblL
     *(*at) = fbl_cuda_exec_scalars(exec);
     *(*parameters)++ = (*at)++;
     void **end = *parameters;
+    if (fbl_kernel_is_collective(kernel)) {
+        *out_count = 1;
+        out[0] = (Launch){.number = number, .collective = {kernel, buffers[0], buffers[1]}};
+        return FBL_OK;
+    }
     FblLtCall *call = library_call(exec, kernel, code, buffers);
     *out_count = call ? 1 : (size_t)code->phases;
     if (call) {
@@ -289,13 +304,65 @@ static FblStatus create(FblContext *ctx, FblDeviceExec *exec, const FblDeviceExe
     return resolve(ctx, exec, options->codes);
 }
 
-FblStatus fbl_cuda_exec_create(FblContext *ctx, FblDevice *device, const FblDeviceExecOptions *options, FblDeviceExec **out_exec) {
+static FblStatus create_one(FblContext *ctx, FblCudaDevice *device, int shard, const FblDeviceExecOptions *options, FblDeviceExec **out_exec) {
     FblDeviceExec *exec = calloc(1, sizeof *exec);
     if (!exec) {
         fbl_out_of_memory();
     }
-    *exec = (FblDeviceExec){.device = (FblCudaDevice *)device, .plan = options->plan, .failed_launch = -1};
-    FblStatus status = create(ctx, exec, options);
+    *exec = (FblDeviceExec){.device = device, .plan = options->plan, .failed_launch = -1, .peer_count = 1, .shard = shard};
+    exec->peers[0] = exec;
+    *out_exec = exec;
+    return create(ctx, exec, options);
+}
+
+// The numbers of a device's share of the batch, which it reads as inputs.
+static void write_shares(FblDeviceExec *exec, int shard, int count) {
+    for (size_t f = 0; f < exec->plan->function_count; f++) {
+        const FblPlanFunction *function = &exec->plan->functions[f];
+        for (size_t i = 0; i < function->input_count; i++) {
+            const FblPlanTensor *input = &function->inputs[i];
+            int64_t length = fbl_type_elements(&input->type);
+            if (!fbl_shard_is_input(input->name) || input->type.index_extent != length * count) {
+                continue;
+            }
+            int32_t *numbers = malloc((size_t)length * sizeof *numbers + 4);
+            if (!numbers) {
+                fbl_out_of_memory();
+            }
+            for (int64_t k = 0; k < length; k++) {
+                numbers[k] = (int32_t)(shard * length + k);
+            }
+            write_one(exec, input->offset, numbers, length * (int64_t)sizeof *numbers);
+            free(numbers);
+        }
+    }
+}
+
+FblStatus fbl_cuda_exec_create(FblContext *ctx, FblDevice *device, const FblDeviceExecOptions *options, FblDeviceExec **out_exec) {
+    FblCudaDevice *first = (FblCudaDevice *)device;
+    int64_t wanted = fbl_plan_devices(options->plan);
+    if (wanted > 1 && wanted != fbl_cuda_devices(first)) {
+        FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0666", FBL_NO_LOC, "the program was compiled for %lld GPUs, not for %d", (long long)wanted, fbl_cuda_devices(first));
+        fbl_diag_hint(ctx, diag, "--gpus %lld", (long long)wanted);
+        return FBL_USER;
+    }
+    FblDeviceExec *exec = NULL;
+    FblStatus status = create_one(ctx, first, 0, options, &exec);
+    for (int d = 1; d < fbl_cuda_devices(first) && status == FBL_OK; d++) {
+        FblDevicePtr regions[FBL_REGION_COUNT];
+        for (int region = 0; region < FBL_REGION_COUNT; region++) {
+            regions[region] = fbl_cuda_mirror(first, options->regions[region], d);
+        }
+        FblDeviceExecOptions own = *options;
+        own.regions = regions;
+        status = fbl_cuda_check(ctx, first, fbl_cuda_use(fbl_cuda_peer(first, d)), "going to another GPU");
+        status = status == FBL_OK ? create_one(ctx, fbl_cuda_peer(first, d), d, &own, &exec->peers[d]) : status;
+        exec->peer_count = d + 1;
+    }
+    fbl_cuda_use(first);
+    for (int d = 0; d < exec->peer_count && status == FBL_OK; d++) {
+        write_shares(exec->peers[d], d, exec->peer_count);
+    }
     if (status != FBL_OK) {
         fbl_cuda_exec_destroy(exec);
         return status;
@@ -304,17 +371,14 @@ FblStatus fbl_cuda_exec_create(FblContext *ctx, FblDevice *device, const FblDevi
     return FBL_OK;
 }
 
-void fbl_cuda_exec_destroy(FblDeviceExec *exec) {
-    if (!exec) {
-        return;
-    }
+FblDeviceExec *fbl_cuda_exec_peer(FblDeviceExec *exec, int shard) { return exec->peers[shard]; }
+
+static void destroy_one(FblDeviceExec *exec) {
     const FblCudaApi *api = &exec->device->api;
+    fbl_cuda_use(exec->device);
     api->stream_wait(exec->device->stream);
     api->stream_wait(exec->device->copy_stream);
     for (size_t f = 0; exec->functions && f < exec->plan->function_count; f++) {
-        if (exec->functions[f].graph) {
-            api->graph_exec_destroy(exec->functions[f].graph);
-        }
         for (size_t k = 0; k < exec->functions[f].count; k++) {
             fbl_cublaslt_destroy(exec->functions[f].launches[k].call);
         }
@@ -327,7 +391,7 @@ void fbl_cuda_exec_destroy(FblDeviceExec *exec) {
     }
     for (int s = 0; s < SLOTS; s++) {
         Slot *slot = &exec->slots[s];
-        fbl_cuda_ops.release(&exec->device->base, slot->device);
+        fbl_cuda_release(exec->device, slot->device);
         if (slot->host) {
             api->host_free(slot->host);
         }
@@ -340,11 +404,11 @@ void fbl_cuda_exec_destroy(FblDeviceExec *exec) {
     }
     for (int region = 0; region < FBL_REGION_COUNT; region++) {
         if (own_region(region)) {
-            fbl_cuda_ops.release(&exec->device->base, exec->regions[region]);
+            fbl_cuda_release(exec->device, exec->regions[region]);
         }
     }
-    fbl_cuda_ops.release(&exec->device->base, exec->workspace);
-    fbl_cuda_ops.release(&exec->device->base, exec->library_workspace);
+    fbl_cuda_release(exec->device, exec->workspace);
+    fbl_cuda_release(exec->device, exec->library_workspace);
     free(exec->functions);
     free(exec->modules);
     free(exec->shared);
@@ -353,6 +417,22 @@ void fbl_cuda_exec_destroy(FblDeviceExec *exec) {
     free(exec->maps);
     free(exec->ranges);
     free(exec);
+}
+
+void fbl_cuda_exec_destroy(FblDeviceExec *exec) {
+    if (!exec) {
+        return;
+    }
+    FblCudaDevice *first = exec->device;
+    for (size_t f = 0; exec->functions && f < exec->plan->function_count; f++) {
+        fbl_cuda_graphs_destroy(first, exec->functions[f].graphs);
+    }
+    for (int d = exec->peer_count - 1; d >= 0; d--) {
+        if (exec->peers[d]) {
+            destroy_one(exec->peers[d]);
+        }
+    }
+    fbl_cuda_use(first);
 }
 
 FblDevicePtr fbl_cuda_exec_region(const FblDeviceExec *exec, int region) { return exec->regions[region]; }
@@ -369,7 +449,7 @@ static void fail(FblDeviceExec *exec, FblCuResult result, int function, int32_t 
     }
 }
 
-void fbl_cuda_exec_write(FblDeviceExec *exec, int64_t offset, const void *data, int64_t bytes) {
+static void write_one(FblDeviceExec *exec, int64_t offset, const void *data, int64_t bytes) {
     Slot *slot = &exec->slots[exec->slot];
     if (slot->busy) { // its last copy may still be under way
         fail(exec, exec->device->api.event_wait(slot->used), -1, -1);
@@ -392,7 +472,7 @@ void fbl_cuda_exec_write(FblDeviceExec *exec, int64_t offset, const void *data, 
     exec->ranges[exec->range_count++] = (Range){offset, bytes};
 }
 
-FblCuResult fbl_cuda_exec_flush(FblDeviceExec *exec) {
+static FblCuResult flush_one(FblDeviceExec *exec) {
     if (exec->range_count == 0) {
         return FBL_CU_SUCCESS;
     }
@@ -437,49 +517,100 @@ static FblCuResult launch_one(FblDeviceExec *exec, const Launch *launch) {
                                     launch->parameters, NULL);
 }
 
-FblCuResult fbl_cuda_exec_enqueue(FblDeviceExec *exec, int function) {
+// What is done behind a launch of a device: number `k` of its function, and its result.
+typedef FblCuResult After(FblDeviceExec *exec, int function, size_t k, void *state);
+
+static FblCuResult finish_launch(FblDeviceExec *exec, int function, size_t k, FblCuResult result, After *after, void *state) {
+    result = result || !after ? result : after(exec, function, k, state);
+    fail(exec, result, function, exec->functions[function].launches[k].number);
+    return result;
+}
+
+// The collectives that come next on all devices, as many as may be under way at once.
+static FblCuResult run_collectives(FblDeviceExec *exec, int function, size_t *at, After *after, void *state) {
+    const FblCudaCollective *parts[FBL_CUDA_MAX_GPUS];
     const Function *f = &exec->functions[function];
-    for (size_t k = 0; k < f->count; k++) {
-        FblCuResult result = launch_one(exec, &f->launches[k]);
-        if (result != FBL_CU_SUCCESS) {
-            fail(exec, result, function, f->launches[k].number);
-            return result;
-        }
+    size_t most = f->count - at[0], count = 0;
+    FblCudaCollective *all = calloc(most * (size_t)exec->peer_count, sizeof *all);
+    if (!all) {
+        fbl_out_of_memory();
     }
-    return FBL_CU_SUCCESS;
+    while (count < most && f->launches[at[0] + count].collective.kernel && fbl_cuda_collective_independent(&f->launches[at[0] + count].collective, all, count)) {
+        for (int d = 0; d < exec->peer_count; d++) {
+            all[(size_t)d * most + count] = exec->peers[d]->functions[function].launches[at[d] + count].collective;
+        }
+        count++;
+    }
+    for (int d = 0; d < exec->peer_count; d++) {
+        parts[d] = all + (size_t)d * most;
+    }
+    FblCuResult result = fbl_cuda_collectives(exec->device, parts, count);
+    free(all);
+    for (int d = 0; d < exec->peer_count; d++) {
+        FblDeviceExec *peer = exec->peers[d];
+        fbl_cuda_use(peer->device);
+        for (size_t k = 0; k < count; k++) {
+            result = finish_launch(peer, function, at[d] + k, result, after, state);
+        }
+        at[d] += count;
+    }
+    return result;
+}
+
+// All launches of a function on all devices: those up to the next collective device by device, then the collective on all.
+static FblCuResult run(FblDeviceExec *exec, int function, After *after, void *state) {
+    size_t at[FBL_CUDA_MAX_GPUS] = {0};
+    FblCuResult result = FBL_CU_SUCCESS;
+    for (;;) {
+        for (int d = 0; d < exec->peer_count && result == FBL_CU_SUCCESS; d++) {
+            FblDeviceExec *peer = exec->peers[d];
+            const Function *f = &peer->functions[function];
+            fbl_cuda_use(peer->device);
+            for (; at[d] < f->count && !f->launches[at[d]].collective.kernel && result == FBL_CU_SUCCESS; at[d]++) {
+                result = finish_launch(peer, function, at[d], launch_one(peer, &f->launches[at[d]]), after, state);
+            }
+        }
+        if (result != FBL_CU_SUCCESS || at[0] == exec->functions[function].count) {
+            break;
+        }
+        result = run_collectives(exec, function, at, after, state);
+    }
+    fbl_cuda_use(exec->device);
+    return result;
+}
+
+FblCuResult fbl_cuda_exec_enqueue(FblDeviceExec *exec, int function) { return run(exec, function, NULL, NULL); }
+
+static FblCuResult wait_for_launch(FblDeviceExec *exec, int function, size_t k, void *state) {
+    (void)function;
+    (void)k;
+    (void)state;
+    return exec->device->api.stream_wait(exec->device->stream);
 }
 
 FblCuResult fbl_cuda_exec_probe(FblDeviceExec *exec, int function) {
-    const Function *f = &exec->functions[function];
-    FblCuResult result = FBL_CU_SUCCESS;
-    for (size_t k = 0; k < f->count && result == FBL_CU_SUCCESS; k++) {
-        result = launch_one(exec, &f->launches[k]);
-        result = result ? result : exec->device->api.stream_wait(exec->device->stream);
-        fail(exec, result, function, f->launches[k].number);
-    }
     exec->functions[function].probed = true;
-    return result;
+    return run(exec, function, wait_for_launch, NULL);
 }
 
-// Captures the function's launches as a graph; later calls are one launch of it.
-static FblCuResult make_graph(FblDeviceExec *exec, int function) {
-    const FblCudaApi *api = &exec->device->api;
-    FblCuHandle graph = NULL;
-    FblCuResult result = api->capture_begin(exec->device->stream, FBL_CU_CAPTURE_THREAD_LOCAL);
-    if (result != FBL_CU_SUCCESS) {
-        return result;
-    }
-    result = fbl_cuda_exec_enqueue(exec, function);
-    FblCuResult ended = api->capture_end(exec->device->stream, &graph);
-    result = result ? result : ended;
-    result = result ? result : api->graph_instantiate(&exec->functions[function].graph, graph, 0);
-    if (graph) {
-        api->graph_destroy(graph);
-    }
-    return result;
+typedef struct Enqueue {
+    FblDeviceExec *exec;
+    int function;
+} Enqueue;
+
+static FblCuResult enqueue(void *arg) {
+    const Enqueue *what = arg;
+    return fbl_cuda_exec_enqueue(what->exec, what->function);
 }
 
-// Each launch timed by events. The time of a launch is that of all its phases.
+// Events behind the launches of the first device.
+static FblCuResult record_event(FblDeviceExec *exec, int function, size_t k, void *state) {
+    (void)function;
+    FblCuHandle *events = state;
+    return exec->shard > 0 ? FBL_CU_SUCCESS : exec->device->api.event_record(events[k + 1], exec->device->stream);
+}
+
+// Each launch of the first device timed by events. The time of a launch is that of all its phases.
 static FblCuResult time_launches(FblDeviceExec *exec, int function, int64_t *nanoseconds) {
     const FblCudaApi *api = &exec->device->api;
     const Function *f = &exec->functions[function];
@@ -490,11 +621,9 @@ static FblCuResult time_launches(FblDeviceExec *exec, int function, int64_t *nan
     FblCuResult result = FBL_CU_SUCCESS;
     for (size_t k = 0; k <= f->count && result == FBL_CU_SUCCESS; k++) {
         result = api->event_create(&events[k], 0);
-        if (k > 0 && result == FBL_CU_SUCCESS) {
-            result = launch_one(exec, &f->launches[k - 1]);
-        }
-        result = result ? result : api->event_record(events[k], exec->device->stream);
     }
+    result = result ? result : api->event_record(events[0], exec->device->stream);
+    result = result ? result : run(exec, function, record_event, events);
     result = result ? result : api->stream_wait(exec->device->stream);
     memset(nanoseconds, 0, (exec->plan->functions[function].launch_count + 1) * sizeof *nanoseconds);
     for (size_t k = 0; k < f->count && result == FBL_CU_SUCCESS; k++) {
@@ -508,6 +637,47 @@ static FblCuResult time_launches(FblDeviceExec *exec, int function, int64_t *nan
         }
     }
     free(events);
+    return result;
+}
+
+// The divided input that a range lies in, or NULL.
+static const FblPlanTensor *divided_input(const FblPlan *plan, int64_t offset, int64_t bytes) {
+    for (size_t f = 0; f < plan->function_count; f++) {
+        for (size_t i = 0; i < plan->functions[f].input_count; i++) {
+            const FblPlanTensor *input = &plan->functions[f].inputs[i];
+            int64_t size = fbl_type_elements(&input->type) * fbl_dtype_bytes(input->type.dtype);
+            if (input->divided && offset >= input->offset && offset + bytes <= input->offset + size) {
+                return input;
+            }
+        }
+    }
+    return NULL;
+}
+
+// Of a divided input each device gets its share only.
+void fbl_cuda_exec_write(FblDeviceExec *exec, int64_t offset, const void *data, int64_t bytes) {
+    const FblPlanTensor *input = exec->peer_count > 1 ? divided_input(exec->plan, offset, bytes) : NULL;
+    int64_t share = input ? fbl_type_elements(&input->type) * fbl_dtype_bytes(input->type.dtype) / exec->peer_count : 0;
+    for (int d = 0; d < exec->peer_count; d++) {
+        int64_t from = offset, to = offset + bytes;
+        if (input) {
+            int64_t first = input->offset + d * share;
+            from = from < first ? first : from;
+            to = to > first + share ? first + share : to;
+        }
+        if (from < to) {
+            write_one(exec->peers[d], from, (const uint8_t *)data + (from - offset), to - from);
+        }
+    }
+}
+
+FblCuResult fbl_cuda_exec_flush(FblDeviceExec *exec) {
+    FblCuResult result = FBL_CU_SUCCESS;
+    for (int d = 0; d < exec->peer_count && result == FBL_CU_SUCCESS; d++) {
+        result = fbl_cuda_use(exec->peers[d]->device);
+        result = result ? result : flush_one(exec->peers[d]);
+    }
+    fbl_cuda_use(exec->device);
     return result;
 }
 
@@ -529,19 +699,26 @@ void fbl_cuda_exec_call(FblDeviceExec *exec, int function, uint64_t seed, uint64
     } else if (nanoseconds) {
         fail(exec, time_launches(exec, function, nanoseconds), function, -1);
     } else {
-        result = f->graph ? FBL_CU_SUCCESS : make_graph(exec, function);
-        result = result ? result : exec->device->api.graph_launch(f->graph, exec->device->stream);
+        // Captured once; later calls are one launch a device.
+        result = f->graphs[0] ? FBL_CU_SUCCESS : fbl_cuda_graphs_capture(exec->device, enqueue, &(Enqueue){exec, function}, f->graphs);
+        result = result ? result : fbl_cuda_graphs_launch(exec->device, f->graphs);
         fail(exec, result, function, -1);
     }
 }
 
 FblStatus fbl_cuda_exec_blame(FblContext *ctx, FblDeviceExec *exec, int function, FblCuResult result) {
+    for (int d = 1; d < exec->peer_count; d++) { // what failed on another device
+        fail(exec, exec->peers[d]->failed, exec->peers[d]->failed_function, exec->peers[d]->failed_launch);
+    }
     fail(exec, result, function, -1);
     if (exec->failed == FBL_CU_SUCCESS) {
         return FBL_OK;
     }
     char text[256];
     fbl_cuda_error_text(&exec->device->api, exec->failed, text);
+    if (exec->failed == FBL_CU_UNKNOWN && *fbl_cuda_group_why(exec->device)) {
+        snprintf(text, sizeof text, "%s", fbl_cuda_group_why(exec->device));
+    }
     const FblPlanFunction *f = exec->failed_function >= 0 ? &exec->plan->functions[exec->failed_function] : NULL;
     exec->device->lost = true;
     if (f && exec->failed_launch >= 0) {
@@ -563,6 +740,12 @@ FblStatus fbl_cuda_exec_wait(FblContext *ctx, FblDeviceExec *exec) {
     if (exec->device->lost) {
         return FBL_DEVICE; // said already
     }
-    FblCuResult result = exec->failed ? exec->failed : exec->device->api.stream_wait(exec->device->stream);
+    FblCuResult result = exec->failed;
+    for (int d = 0; d < exec->peer_count && result == FBL_CU_SUCCESS; d++) {
+        const FblCudaDevice *device = exec->peers[d]->device;
+        result = fbl_cuda_use(device);
+        result = result ? result : device->api.stream_wait(device->stream);
+    }
+    fbl_cuda_use(exec->device);
     return fbl_cuda_exec_blame(ctx, exec, -1, result);
 }

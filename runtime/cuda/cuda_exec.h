@@ -15,6 +15,10 @@ FblStatus fbl_cuda_exec_wait(FblContext *ctx, FblDeviceExec *exec);
 FblDevicePtr fbl_cuda_exec_region(const FblDeviceExec *exec, int region);
 int64_t fbl_cuda_exec_bytes(const FblDeviceExec *exec);
 
+// The executor of device `shard` of a group (runtime/cuda/cuda_group.h): what is written to, flushed, enqueued, probed, called and waited for
+// with the first one's executor, 0, is so on all of them. The other functions are about one.
+FblDeviceExec *fbl_cuda_exec_peer(FblDeviceExec *exec, int shard);
+
 // Where {uint64 seed, step} lie that the kernels of this executor read.
 FblDevicePtr fbl_cuda_exec_scalars(const FblDeviceExec *exec);
 // Puts what was written since the last call onto the work stream (before a graph that reads it).

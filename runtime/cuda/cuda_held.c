@@ -22,7 +22,6 @@ bool fbl_cuda_can_hold(const FblCudaDevice *device, const FblDataset *data, cons
 }
 
 FblStatus fbl_cuda_hold(FblContext *ctx, FblCudaDevice *device, const FblDataset *data, const FblTransform *transform, int64_t length, FblCudaHeld *held) {
-    FblDevice *base = &device->base;
     FblNormTable table;
     fbl_norm_table_make(transform, &table);
     int64_t pixels = data->count * 3 * data->height * data->width;
@@ -30,19 +29,19 @@ FblStatus fbl_cuda_hold(FblContext *ctx, FblCudaDevice *device, const FblDataset
     if (!held->order_host) {
         fbl_out_of_memory();
     }
-    FBL_TRY(fbl_cuda_ops.allocate(ctx, base, pixels, "the data set", &held->pixels));
-    FBL_TRY(fbl_cuda_ops.allocate(ctx, base, data->count * 4, "the labels", &held->labels));
-    FBL_TRY(fbl_cuda_ops.allocate(ctx, base, (int64_t)sizeof table, "the table of levels", &held->table));
-    FBL_TRY(fbl_cuda_ops.allocate(ctx, base, length * 4, "the order of an epoch", &held->order));
-    FBL_TRY(fbl_cuda_ops.upload(ctx, base, held->pixels, data->pixels, pixels));
-    FBL_TRY(fbl_cuda_ops.upload(ctx, base, held->labels, data->labels, data->count * 4));
-    return fbl_cuda_ops.upload(ctx, base, held->table, &table, (int64_t)sizeof table);
+    FBL_TRY(fbl_cuda_allocate(ctx, device, pixels, "the data set", &held->pixels));
+    FBL_TRY(fbl_cuda_allocate(ctx, device, data->count * 4, "the labels", &held->labels));
+    FBL_TRY(fbl_cuda_allocate(ctx, device, (int64_t)sizeof table, "the table of levels", &held->table));
+    FBL_TRY(fbl_cuda_allocate(ctx, device, length * 4, "the order of an epoch", &held->order));
+    FBL_TRY(fbl_cuda_upload(ctx, device, held->pixels, data->pixels, pixels));
+    FBL_TRY(fbl_cuda_upload(ctx, device, held->labels, data->labels, data->count * 4));
+    return fbl_cuda_upload(ctx, device, held->table, &table, (int64_t)sizeof table);
 }
 
 void fbl_cuda_held_release(FblCudaDevice *device, FblCudaHeld *held) {
     FblDevicePtr memory[] = {held->pixels, held->labels, held->order, held->table};
     for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) {
-        fbl_cuda_ops.release(&device->base, memory[i]);
+        fbl_cuda_release(device, memory[i]);
     }
     free(held->order_host);
     *held = (FblCudaHeld){0};
@@ -52,7 +51,7 @@ FblStatus fbl_cuda_held_order(FblContext *ctx, FblCudaDevice *device, FblCudaHel
     for (int64_t i = 0; i < held->length; i++) {
         held->order_host[i] = (int32_t)order[i];
     }
-    return fbl_cuda_ops.upload(ctx, &device->base, held->order, held->order_host, held->length * 4);
+    return fbl_cuda_upload(ctx, device, held->order, held->order_host, held->length * 4);
 }
 
 void fbl_cuda_shape_set(FblCudaShape *shape, const FblDataset *data, const FblTransform *transform) {

@@ -5,6 +5,7 @@
 
 #include "base/diag.h"
 #include "runtime/cuda/cuda_call.h"
+#include "runtime/cuda/cuda_group.h"
 #include "runtime/cuda/cuda_held.h"
 #include "runtime/cuda/session_source.h"
 #include "runtime/data/mixup.h"
@@ -22,12 +23,14 @@ static const char *const symbols[KERNELS] = {"fbl_session_begin", "fbl_session_i
 typedef struct Part {
     FblCudaCall calls[KERNELS];
     FblDevicePtr shape;
-    FblCuHandle graph; // NULL before the part's second step
+    FblCuHandle graphs[FBL_CUDA_MAX_GPUS]; // on every device; NULL before the part's second step
     bool probed;
 } Part;
 
 struct FblCudaSession {
     FblCudaSessionOptions options;
+    FblCudaSession *peers[FBL_CUDA_MAX_GPUS]; // the same on all devices of the group, itself included
+    int peer_count;
     FblCuHandle module;
     FblDevicePtr state, right, records, mixes, partners; // mixes 0: images are not mixed
     FblCudaMix *mixes_host;
@@ -40,11 +43,11 @@ struct FblCudaSession {
 };
 
 static FblStatus allocate(FblContext *ctx, FblCudaSession *session, int64_t bytes, const char *what, FblDevicePtr *out) {
-    return fbl_cuda_ops.allocate(ctx, &session->options.device->base, bytes, what, out);
+    return fbl_cuda_allocate(ctx, session->options.device, bytes, what, out);
 }
 
 static FblStatus upload(FblContext *ctx, FblCudaSession *session, FblDevicePtr to, const void *from, int64_t bytes) {
-    return fbl_cuda_ops.upload(ctx, &session->options.device->base, to, from, bytes);
+    return fbl_cuda_upload(ctx, session->options.device, to, from, bytes);
 }
 
 static FblDevicePtr address(const FblCudaSessionPart *part, const FblPlanTensor *tensor) { return fbl_cuda_address(part->exec, tensor); }
@@ -158,34 +161,49 @@ static FblStatus prepare(FblContext *ctx, FblCudaSession *session) {
     return prepare_part(ctx, session, 1);
 }
 
-FblStatus fbl_cuda_session_create(FblContext *ctx, const FblCudaSessionOptions *options, FblCudaSession **out_session) {
+static FblStatus create_one(FblContext *ctx, const FblCudaSessionOptions *options, FblCudaSession **out_session) {
     FblCudaSession *session = calloc(1, sizeof *session);
-    *out_session = NULL;
     if (!session) {
         fbl_out_of_memory();
     }
     session->options = *options;
-    FblStatus status = prepare(ctx, session);
-    if (status != FBL_OK) {
-        fbl_cuda_session_destroy(session);
-        return status;
-    }
+    session->peers[0] = session;
+    session->peer_count = 1;
     *out_session = session;
-    return FBL_OK;
+    return prepare(ctx, session);
 }
 
-void fbl_cuda_session_destroy(FblCudaSession *session) {
-    if (!session) {
-        return;
-    }
-    FblDevice *device = &session->options.device->base;
-    const FblCudaApi *api = &session->options.device->api;
-    api->stream_wait(session->options.device->stream);
-    for (int p = 0; p < 2; p++) {
-        if (session->parts[p].graph) {
-            api->graph_exec_destroy(session->parts[p].graph);
+FblStatus fbl_cuda_session_create(FblContext *ctx, const FblCudaSessionOptions *options, FblCudaSession **out_session) {
+    FblCudaDevice *first = options->device;
+    FblCudaSession *session = NULL;
+    FblStatus status = create_one(ctx, options, &session);
+    for (int d = 1; d < fbl_cuda_devices(first) && status == FBL_OK; d++) {
+        FblCudaSessionOptions own = *options;
+        own.device = fbl_cuda_peer(first, d);
+        own.gradients = fbl_cuda_mirror(first, options->gradients, d);
+        for (int p = 0; p < 2; p++) {
+            own.parts[p].exec = own.parts[p].exec ? fbl_cuda_exec_peer(own.parts[p].exec, d) : NULL;
         }
-        fbl_cuda_ops.release(device, session->parts[p].shape);
+        fbl_cuda_use(own.device);
+        status = create_one(ctx, &own, &session->peers[d]);
+        session->peer_count = d + 1;
+    }
+    fbl_cuda_use(first);
+    *out_session = session;
+    if (status != FBL_OK) {
+        fbl_cuda_session_destroy(session);
+        *out_session = NULL;
+    }
+    return status;
+}
+
+static void destroy_one(FblCudaSession *session) {
+    FblCudaDevice *device = session->options.device;
+    const FblCudaApi *api = &device->api;
+    fbl_cuda_use(device);
+    api->stream_wait(device->stream);
+    for (int p = 0; p < 2; p++) {
+        fbl_cuda_release(device, session->parts[p].shape);
     }
     for (int i = 0; i < EVENTS; i++) {
         if (session->events[i]) {
@@ -194,7 +212,7 @@ void fbl_cuda_session_destroy(FblCudaSession *session) {
     }
     FblDevicePtr memory[] = {session->state, session->right, session->records, session->mixes, session->partners};
     for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) {
-        fbl_cuda_ops.release(device, memory[i]);
+        fbl_cuda_release(device, memory[i]);
     }
     if (session->host) {
         api->host_free(session->host);
@@ -202,13 +220,29 @@ void fbl_cuda_session_destroy(FblCudaSession *session) {
     if (session->module) {
         api->module_unload(session->module);
     }
-    fbl_cuda_held_release(session->options.device, &session->held);
+    fbl_cuda_held_release(device, &session->held);
     free(session->mixes_host);
     free(session->partners_host);
     free(session);
 }
 
-FblStatus fbl_cuda_session_begin(FblContext *ctx, FblCudaSession *session, uint64_t seed, int64_t epoch, int64_t first, int64_t global_step, const int64_t *order) {
+void fbl_cuda_session_destroy(FblCudaSession *session) {
+    if (!session) {
+        return;
+    }
+    FblCudaDevice *first = session->options.device;
+    for (int p = 0; p < 2; p++) {
+        fbl_cuda_graphs_destroy(first, session->parts[p].graphs);
+    }
+    for (int d = session->peer_count - 1; d >= 0; d--) {
+        if (session->peers[d]) {
+            destroy_one(session->peers[d]);
+        }
+    }
+    fbl_cuda_use(first);
+}
+
+static FblStatus begin_one(FblContext *ctx, FblCudaSession *session, uint64_t seed, int64_t epoch, int64_t first, int64_t global_step, const int64_t *order) {
     FblCudaState state = {.seed = seed, .epoch = (uint64_t)epoch, .step = (uint64_t)global_step, .epoch_step = first, .batch = session->options.batch};
     session->next = first;
     if (session->options.data) {
@@ -218,44 +252,52 @@ FblStatus fbl_cuda_session_begin(FblContext *ctx, FblCudaSession *session, uint6
     return upload(ctx, session, session->state, &state, (int64_t)sizeof state);
 }
 
-static FblCuResult launch(FblCudaSession *session, Part *part, int kernel) {
-    return fbl_cuda_call_launch(session->options.device, &part->calls[kernel]);
+FblStatus fbl_cuda_session_begin(FblContext *ctx, FblCudaSession *session, uint64_t seed, int64_t epoch, int64_t first, int64_t global_step, const int64_t *order) {
+    FblStatus status = FBL_OK;
+    for (int d = 0; d < session->peer_count && status == FBL_OK; d++) {
+        fbl_cuda_use(session->peers[d]->options.device);
+        status = begin_one(ctx, session->peers[d], seed, epoch, first, global_step, order);
+    }
+    fbl_cuda_use(session->options.device);
+    return status;
 }
 
-// The whole step onto the work stream. `probe`: the functions' launches are waited for one by one.
+// Kernels [first, last] of the session, on all devices.
+static FblCuResult launch(FblCudaSession *session, int number, int first, int last) {
+    FblCuResult result = FBL_CU_SUCCESS;
+    for (int d = 0; d < session->peer_count; d++) {
+        const FblCudaSession *peer = session->peers[d];
+        fbl_cuda_use(peer->options.device);
+        for (int kernel = first; kernel <= last && result == FBL_CU_SUCCESS; kernel++) {
+            result = kernel == IMAGES && !peer->options.data ? FBL_CU_SUCCESS : fbl_cuda_call_launch(peer->options.device, &peer->parts[number].calls[kernel]);
+        }
+    }
+    fbl_cuda_use(session->options.device);
+    return result;
+}
+
+// The whole step onto the work streams. `probe`: the functions' launches are waited for one by one.
 static FblCuResult enqueue(FblCudaSession *session, int number, bool probe) {
     const FblCudaSessionOptions *o = &session->options;
     const FblCudaSessionPart *from = &o->parts[number];
-    Part *part = &session->parts[number];
     FblCuResult (*run)(FblDeviceExec *, int) = probe ? fbl_cuda_exec_probe : fbl_cuda_exec_enqueue;
-    FblCuResult result = launch(session, part, BEGIN);
-    if (o->data) {
-        result = result ? result : launch(session, part, IMAGES);
-    }
+    FblCuResult result = launch(session, number, BEGIN, IMAGES);
     result = result ? result : run(from->exec, from->train);
-    result = result ? result : launch(session, part, CHECK);
-    result = result ? result : launch(session, part, ROWS);
+    result = result ? result : launch(session, number, CHECK, ROWS);
     if (o->optimizer >= 0) {
         result = result ? result : run(o->parts[0].exec, o->optimizer);
     }
-    return result ? result : launch(session, part, END);
+    return result ? result : launch(session, number, END, END);
 }
 
-static FblCuResult capture(FblCudaSession *session, int number) {
-    const FblCudaApi *api = &session->options.device->api;
-    FblCuHandle stream = session->options.device->stream, graph = NULL;
-    FblCuResult result = api->capture_begin(stream, FBL_CU_CAPTURE_THREAD_LOCAL);
-    if (result != FBL_CU_SUCCESS) {
-        return result;
-    }
-    result = enqueue(session, number, false);
-    FblCuResult ended = api->capture_end(stream, &graph);
-    result = result ? result : ended;
-    result = result ? result : api->graph_instantiate(&session->parts[number].graph, graph, 0);
-    if (graph) {
-        api->graph_destroy(graph);
-    }
-    return result;
+typedef struct Enqueue {
+    FblCudaSession *session;
+    int number;
+} Enqueue;
+
+static FblCuResult enqueue_captured(void *arg) {
+    const Enqueue *what = arg;
+    return enqueue(what->session, what->number, false);
 }
 
 static FblCuResult run_step(FblCudaSession *session, int number) {
@@ -273,8 +315,8 @@ static FblCuResult run_step(FblCudaSession *session, int number) {
         part->probed = true;
         result = enqueue(session, number, true);
     } else {
-        result = part->graph ? FBL_CU_SUCCESS : capture(session, number);
-        result = result ? result : api->graph_launch(part->graph, o->device->stream);
+        result = part->graphs[0] ? FBL_CU_SUCCESS : fbl_cuda_graphs_capture(o->device, enqueue_captured, &(Enqueue){session, number}, part->graphs);
+        result = result ? result : fbl_cuda_graphs_launch(o->device, part->graphs);
     }
     FblDevicePtr record = session->records + (FblDevicePtr)session->next * sizeof *session->host;
     result = result ? result : api->copy_down(&session->host[session->next], record, sizeof *session->host, o->device->stream);

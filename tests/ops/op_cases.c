@@ -358,6 +358,7 @@ void op_cases_of(FblContext *ctx, FblOp op, OpCases *out_cases) {
     case FBL_CLASS_SHAPE: shapes(&m); return;
     case FBL_CLASS_INDEX: op == FBL_OP_GATHER ? gathers(&m) : draws(&m); return;
     case FBL_CLASS_SCAN: scans(&m); return;
+    case FBL_CLASS_COLLECTIVE: return; // between devices: tests/passes/test_shard.c
     }
 }
 

@@ -15,7 +15,8 @@
 #include <stdint.h>
 
 #define FBL_TENSOR_MAP_RANK 4
-#define FBL_TENSOR_MAP_BYTES 128 // of an encoded map, aligned to 64
+#define FBL_TENSOR_MAP_BYTES 128 // of an encoded map
+#define FBL_TENSOR_MAP_ALIGN 128 // of its address: CUDA 12 asks for 64, CUDA 13 for 128
 
 typedef enum FblTensorMapKind { FBL_TENSOR_MAP_TILED, FBL_TENSOR_MAP_PIXELS } FblTensorMapKind;
 typedef enum FblTensorMapFormat { FBL_TENSOR_MAP_BF16, FBL_TENSOR_MAP_F16, FBL_TENSOR_MAP_F32 } FblTensorMapFormat;

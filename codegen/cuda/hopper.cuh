@@ -38,7 +38,7 @@ FBL_DEVICE void fbl_fence_async() { asm volatile("fence.proxy.async.shared::cta;
 
 // An encoded tensor map, a parameter of the kernel. A box, or a run of pixels, goes to shared memory in the background; its bytes count
 // at the barrier. One thread asks for a whole copy.
-struct __align__(64) FblMap {
+struct __align__(128) FblMap {
     unsigned long long words[16];
 };
 FBL_DEVICE void fbl_map_tile(unsigned to, const FblMap *map, unsigned barrier, int x, int y, int z) {

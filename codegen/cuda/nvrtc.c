@@ -6,19 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The part of NVRTC's interface that is used; a program is opaque and a result 0 means success.
+#include "codegen/cuda/nvrtc_api.h"
+
 typedef struct Nvrtc {
-    int (*version)(int *major, int *minor);
-    int (*create)(void **program, const char *source, const char *name, int headers, const char *const *texts, const char *const *names);
-    int (*compile)(void *program, int options, const char *const *list);
-    int (*destroy)(void **program);
-    int (*log_size)(void *program, size_t *size);
-    int (*log)(void *program, char *text);
-    int (*cubin_size)(void *program, size_t *size);
-    int (*cubin)(void *program, char *bytes);
-    int (*ptx_size)(void *program, size_t *size);
-    int (*ptx)(void *program, char *text);
-    const char *(*error_string)(int result);
+    FblNvrtcApi api;
     bool loaded;
     int number; // 13000 for 13.0
     char tried[512]; // why not, when not loaded
@@ -28,21 +19,17 @@ static Nvrtc nvrtc;
 static pthread_once_t nvrtc_once = PTHREAD_ONCE_INIT;
 
 static bool find_symbols(void *library) {
-    const struct {
-        const char *name;
-        void *to;
-    } symbols[] = {
-        {"nvrtcVersion", &nvrtc.version},         {"nvrtcCreateProgram", &nvrtc.create},     {"nvrtcCompileProgram", &nvrtc.compile},
-        {"nvrtcDestroyProgram", &nvrtc.destroy},  {"nvrtcGetProgramLogSize", &nvrtc.log_size}, {"nvrtcGetProgramLog", &nvrtc.log},
-        {"nvrtcGetCUBINSize", &nvrtc.cubin_size}, {"nvrtcGetCUBIN", &nvrtc.cubin},           {"nvrtcGetPTXSize", &nvrtc.ptx_size},
-        {"nvrtcGetPTX", &nvrtc.ptx},              {"nvrtcGetErrorString", &nvrtc.error_string},
+    static const char *const symbols[] = {
+#define FBL_NVRTC(field, symbol, result, parameters) symbol,
+        FBL_NVRTC_FUNCTIONS(FBL_NVRTC)
+#undef FBL_NVRTC
     };
+    void **slots = (void **)&nvrtc.api; // the table has nothing but function pointers
     for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
-        void *symbol = dlsym(library, symbols[i].name);
-        if (!symbol) {
+        slots[i] = dlsym(library, symbols[i]);
+        if (!slots[i]) {
             return false;
         }
-        memcpy(symbols[i].to, &symbol, sizeof symbol);
     }
     return true;
 }
@@ -55,7 +42,7 @@ static void load(void) {
         const char *name = own && *own ? own : names[i];
         void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
         int major = 0, minor = 0;
-        if (library && find_symbols(library) && nvrtc.version(&major, &minor) == 0) {
+        if (library && find_symbols(library) && nvrtc.api.version(&major, &minor) == FBL_NVRTC_SUCCESS) {
             nvrtc.number = major * 1000 + minor * 10;
             nvrtc.loaded = true;
             return; // kept for the life of the process
@@ -123,16 +110,16 @@ static void explain(const char *source, const char *log, char *error, size_t err
 
 static char *read_log(void *program) {
     size_t size = 0;
-    char *log = nvrtc.log_size(program, &size) == 0 ? calloc(size + 1, 1) : NULL;
+    char *log = nvrtc.api.log_size(program, &size) == FBL_NVRTC_SUCCESS ? calloc(size + 1, 1) : NULL;
     if (log && size > 0) {
-        nvrtc.log(program, log);
+        nvrtc.api.log(program, log);
     }
     return log;
 }
 
 static FblStatus take_image(void *program, bool ptx, void **out_image, size_t *out_size, char *error, size_t error_size) {
     size_t size = 0;
-    if ((ptx ? nvrtc.ptx_size : nvrtc.cubin_size)(program, &size) != 0 || size == 0) {
+    if ((ptx ? nvrtc.api.ptx_size : nvrtc.api.cubin_size)(program, &size) != FBL_NVRTC_SUCCESS || size == 0) {
         snprintf(error, error_size, "NVRTC made no %s", ptx ? "PTX" : "cubin");
         return FBL_INTERNAL;
     }
@@ -140,7 +127,7 @@ static FblStatus take_image(void *program, bool ptx, void **out_image, size_t *o
     if (!image) {
         return FBL_NOMEM;
     }
-    if ((ptx ? nvrtc.ptx : nvrtc.cubin)(program, image) != 0) {
+    if ((ptx ? nvrtc.api.ptx : nvrtc.api.cubin)(program, image) != FBL_NVRTC_SUCCESS) {
         free(image);
         snprintf(error, error_size, "NVRTC made no %s", ptx ? "PTX" : "cubin");
         return FBL_INTERNAL;
@@ -162,27 +149,27 @@ FblStatus fbl_nvrtc_compile(const char *source, int32_t arch, bool specific, boo
         return FBL_UNSUPPORTED;
     }
     void *program = NULL;
-    int result = nvrtc.create(&program, source, "kernels.cu", 0, NULL, NULL);
-    if (result != 0) {
-        snprintf(error, error_size, "NVRTC: %s", nvrtc.error_string(result));
+    int result = nvrtc.api.create(&program, source, "kernels.cu", 0, NULL, NULL);
+    if (result != FBL_NVRTC_SUCCESS) {
+        snprintf(error, error_size, "NVRTC: %s", nvrtc.api.error_string(result));
         return FBL_INTERNAL;
     }
     char option[64];
     snprintf(option, sizeof option, "--gpu-architecture=%s_%d%s", ptx ? "compute" : "sm", arch, specific && (arch == 90 || arch == 100) ? "a" : "");
     const char *options[] = {option, "--std=c++17", "--ptxas-options=-v"}; // the last: for a log that is asked for
-    result = nvrtc.compile(program, out_log && !ptx ? 3 : 2, options);
+    result = nvrtc.api.compile(program, out_log && !ptx ? 3 : 2, options);
     char *log = read_log(program);
     FblStatus status = FBL_OK;
-    if (result == 5) { // an invalid option: only the architecture can be one
+    if (result == FBL_NVRTC_INVALID_OPTION) { // only the architecture can be one
         snprintf(error, error_size, "NVRTC %d.%d cannot compile for compute capability %d.%d", version / 1000, version % 1000 / 10, arch / 10, arch % 10);
         status = FBL_UNSUPPORTED;
-    } else if (result != 0) {
-        explain(source, log && *log ? log : nvrtc.error_string(result), error, error_size);
+    } else if (result != FBL_NVRTC_SUCCESS) {
+        explain(source, log && *log ? log : nvrtc.api.error_string(result), error, error_size);
         status = FBL_INTERNAL;
     } else {
         status = take_image(program, ptx, out_image, out_size, error, error_size);
     }
-    nvrtc.destroy(&program);
+    nvrtc.api.destroy(&program);
     if (out_log) {
         *out_log = log;
     } else {

@@ -1,5 +1,6 @@
 // The part of the CUDA driver API that is used, found at run time in libcuda.so.1: neither building nor starting the
 // program needs CUDA. The declarations are our own, after the public reference of the API; its 64-bit (_v2) entry points.
+// tests/cudart/cuda_header.cpp compares them with NVIDIA's header where that is installed.
 //
 // FBL_CUDA_DRIVER=PATH in the environment names another library that offers the same functions (a debugging aid: the
 // tests bring one that runs on the CPU).
@@ -34,6 +35,12 @@ enum { // CUdevice_attribute
 
 enum { FBL_CU_FUNC_MAX_SHARED = 8 }; // CUfunction_attribute: largest dynamic shared memory
 enum { FBL_CU_STREAM_NON_BLOCKING = 1, FBL_CU_EVENT_DISABLE_TIMING = 2, FBL_CU_CAPTURE_THREAD_LOCAL = 1 };
+
+// Tensor maps: CUtensorMapDataType, -Interleave, -Swizzle, -L2promotion, -FloatOOBfill.
+enum { FBL_CU_MAP_F16 = 6, FBL_CU_MAP_F32 = 7, FBL_CU_MAP_BF16 = 9 };
+enum { FBL_CU_MAP_INTERLEAVE_NONE = 0, FBL_CU_MAP_FILL_ZERO = 0 };
+enum { FBL_CU_MAP_SWIZZLE_32 = 1, FBL_CU_MAP_SWIZZLE_64 = 2, FBL_CU_MAP_SWIZZLE_128 = 3 }; // bytes a row
+enum { FBL_CU_MAP_PROMOTION_128 = 2 };                                                     // lines of the second-level cache, bytes
 
 // FBL_CU(name in the table, name in the library, parameters)
 #define FBL_CU_FUNCTIONS(FBL_CU)                                                                                             \

@@ -248,7 +248,7 @@ static FblStatus resolve(FblContext *ctx, FblDeviceExec *exec, const FblKernelCo
     }
     FblDevicePtr *at = exec->values = calloc(values + 1, sizeof *exec->values);
     void **parameters = exec->parameters = calloc(values + further + 1, sizeof *exec->parameters);
-    exec->maps = aligned_alloc(64, (maps + 1) * FBL_TENSOR_MAP_BYTES);
+    exec->maps = aligned_alloc(FBL_TENSOR_MAP_ALIGN, (maps + 1) * FBL_TENSOR_MAP_BYTES);
     exec->functions = calloc(plan->function_count + 1, sizeof *exec->functions);
     if (!at || !parameters || !exec->maps || !exec->functions) {
         fbl_out_of_memory();

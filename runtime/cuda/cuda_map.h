@@ -6,7 +6,7 @@
 #include "runtime/cuda/cuda_api.h"
 #include "runtime/device.h"
 
-// Encodes a map of `kernel` into `out`, FBL_TENSOR_MAP_BYTES aligned to 64: of the buffer that it names (`buffers`: the addresses of
+// Encodes a map of `kernel` into `out`, FBL_TENSOR_MAP_BYTES aligned to FBL_TENSOR_MAP_ALIGN: of the buffer that it names (`buffers`: the addresses of
 // the kernel's buffers) or of the workspace. The driver's verdict; FBL_CU_INVALID_VALUE for a map that is damaged or reaches outside
 // its memory. Nothing on the device changes.
 FblCuResult fbl_cuda_map_encode(const FblCudaApi *api, const FblTensorMap *map, const FblKernel *kernel, const FblDevicePtr *buffers, FblDevicePtr workspace,

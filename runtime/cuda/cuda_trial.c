@@ -332,7 +332,7 @@ FblStatus fbl_cuda_trial(FblContext *ctx, const FblCudaTrialOptions *options, Fb
     }
     for (size_t k = 0; k < options->count; k++) {
         out_results[k] = (FblCudaTrialResult){FBL_CUDA_TRIAL_REFUSED, 0, 0};
-        trial.codes[k].maps = aligned_alloc(64, (size_t)FBL_KERNEL_MAX_PHASES * FBL_GPU_MAX_MAPS * FBL_TENSOR_MAP_BYTES);
+        trial.codes[k].maps = aligned_alloc(FBL_TENSOR_MAP_ALIGN, (size_t)FBL_KERNEL_MAX_PHASES * FBL_GPU_MAX_MAPS * FBL_TENSOR_MAP_BYTES);
         if (!trial.codes[k].maps) {
             fbl_out_of_memory();
         }

@@ -200,7 +200,7 @@ void cuda_run_kernel(const CudaRun *run, const FblKernel *kernel, void *const *b
     const CudaKernel *made = &run->kernels[find_kernel(run, kernel)];
     int32_t count = kernel->buffer_count;
     void **arguments = calloc((size_t)count + 2 + FBL_GPU_MAX_MAPS, sizeof *arguments);
-    _Alignas(64) unsigned char maps[FBL_GPU_MAX_MAPS][FBL_TENSOR_MAP_BYTES];
+    _Alignas(FBL_TENSOR_MAP_ALIGN) unsigned char maps[FBL_GPU_MAX_MAPS][FBL_TENSOR_MAP_BYTES];
     uint64_t scalars[2] = {seed, step};
     if (!arguments) {
         give_up("out of memory", "arguments");

@@ -92,7 +92,7 @@ static inline void fbl_barrier_wait(unsigned address, unsigned parity) {
 // destination holds NaN ----------------------------------------------------------------------------------------------
 
 #define __grid_constant__
-struct alignas(64) FblMap { unsigned char bytes[128]; };
+struct alignas(128) FblMap { unsigned char bytes[128]; };
 
 #define SHIM_TRANSFERS 256
 struct ShimTransfer {

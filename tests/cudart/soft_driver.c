@@ -133,7 +133,7 @@ static void run_op(Op *op) {
         }
         charged += op->function->charge;
         void *pointers[MAX_ARGUMENTS];
-        _Alignas(64) unsigned char maps[MAX_MAPS][128];
+        _Alignas(128) unsigned char maps[MAX_MAPS][128];
         memcpy(maps, op->maps, sizeof maps);
         for (int i = 0, map = 0; i < op->function->count; i++) {
             pointers[i] = op->function->sizes[i] > 8 ? (void *)maps[map++] : &op->arguments[i];
@@ -429,14 +429,14 @@ EXPORT int cuTensorMapEncodeTiled(void *map, int format, unsigned rank, void *ad
                                   int interleave, int swizzle, int promotion, int fill);
 EXPORT int cuTensorMapEncodeTiled(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const uint32_t *box, const uint32_t *steps,
                                   int interleave, int swizzle, int promotion, int fill) {
-    bool fine = (uintptr_t)map % 64 == 0 && inside(address, 1, false);
+    bool fine = (uintptr_t)map % 128 == 0 && inside(address, 1, false);
     return fine ? soft_map_tiled(map, format, rank, address, extents, strides, box, steps, interleave, swizzle, promotion, fill) : INVALID_VALUE;
 }
 EXPORT int cuTensorMapEncodeIm2col(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const int *lower, const int *upper,
                                    uint32_t channels, uint32_t pixels, const uint32_t *steps, int interleave, int swizzle, int promotion, int fill);
 EXPORT int cuTensorMapEncodeIm2col(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const int *lower, const int *upper,
                                    uint32_t channels, uint32_t pixels, const uint32_t *steps, int interleave, int swizzle, int promotion, int fill) {
-    bool fine = (uintptr_t)map % 64 == 0 && inside(address, 1, false);
+    bool fine = (uintptr_t)map % 128 == 0 && inside(address, 1, false);
     return fine ? soft_map_pixels(map, format, rank, address, extents, strides, lower, upper, channels, pixels, steps, interleave, swizzle, promotion, fill) : INVALID_VALUE;
 }
 

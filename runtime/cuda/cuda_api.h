@@ -23,7 +23,6 @@ enum {
     FBL_CU_NO_DEVICE = 100,
     FBL_CU_INVALID_IMAGE = 200,
     FBL_CU_NO_BINARY_FOR_GPU = 209,
-    FBL_CU_NOT_READY = 600,
     FBL_CU_UNKNOWN = 999,
 };
 
@@ -88,7 +87,6 @@ enum { FBL_CU_MAP_PROMOTION_128 = 2 };                                          
     FBL_CU(event_create, "cuEventCreate", (FblCuHandle * event, unsigned flags))                                             \
     FBL_CU(event_record, "cuEventRecord", (FblCuHandle event, FblCuHandle stream))                                           \
     FBL_CU(event_wait, "cuEventSynchronize", (FblCuHandle event))                                                            \
-    FBL_CU(event_query, "cuEventQuery", (FblCuHandle event))                                                                 \
     FBL_CU(event_elapsed, "cuEventElapsedTime", (float *milliseconds, FblCuHandle start, FblCuHandle end))                   \
     FBL_CU(event_destroy, "cuEventDestroy_v2", (FblCuHandle event))                                                          \
     FBL_CU(error_name, "cuGetErrorName", (FblCuResult error, const char **name))                                             \

@@ -295,6 +295,8 @@ static FblStatus create(FblContext *ctx, FblDeviceExec *exec, const FblDeviceExe
     FBL_TRY(allocate(ctx, exec, workspace, "the kernels' workspace", &exec->workspace));
     FBL_TRY(allocate(ctx, exec, library, "the library's workspace", &exec->library_workspace));
     FBL_TRY(create_slots(ctx, exec));
+    // Memory is cleared on the work stream; the copy stream, which knows nothing of it, must not fill a slot before.
+    FBL_TRY(fbl_cuda_check(ctx, exec->device, exec->device->api.stream_wait(exec->device->stream), "clearing memory"));
     exec->modules = calloc(plan->kernel_count + 1, sizeof *exec->modules);
     exec->shared = calloc(plan->kernel_count + 1, sizeof *exec->shared);
     if (!exec->modules || !exec->shared) {

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "runtime/cuda/cuda_map.h"
+#include "shim_flags.h"
 #include "soft_map.h"
 
 static const char *compiler(void) {
@@ -92,8 +94,27 @@ static bool written_before(const CudaRun *run, size_t index) {
     return false;
 }
 
+// Runs the compiler; when it fails, says how: by its own exit code, or ended by a signal (9: the system ran out of memory).
+static void compile(const char *command, const char *folder) {
+    int status = system(command);
+    if (status == 0) {
+        return;
+    }
+    char how[2400];
+    if (WIFEXITED(status) && WEXITSTATUS(status) < 128) {
+        snprintf(how, sizeof how, "exit code %d", WEXITSTATUS(status));
+    } else {
+        snprintf(how, sizeof how, "signal %d", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128);
+    }
+    size_t used = strlen(how);
+    snprintf(how + used, sizeof how - used, "%s: %s", access(folder, W_OK) == 0 ? "" : ", its folder is gone: somebody else removed it", command);
+    give_up("the compiler failed", how);
+}
+
 void cuda_run_build(CudaRun *run) {
-    char folder[] = "/tmp/fbl_cuda_XXXXXX", path[64], library[64], command[1024];
+    const char *temporary = getenv("TMPDIR"); // the tests' own (CMakeLists.txt), which nobody clears
+    char folder[512], path[600], library[600], command[2048];
+    snprintf(folder, sizeof folder, "%s/fbl_cuda_XXXXXX", temporary && *temporary ? temporary : "/tmp");
     if (!mkdtemp(folder)) {
         give_up("mkdtemp", folder);
     }
@@ -112,12 +133,9 @@ void cuda_run_build(CudaRun *run) {
     }
     fclose(out);
     const char *flags = getenv("FBL_SHIM_FLAGS");
-    snprintf(command, sizeof command, "%s -std=c++17 -O1 -w -Wno-psabi -fno-strict-aliasing -fwrapv -ffp-contract=off -fPIC -shared %s -I%s -o %s %s", compiler(),
-             flags ? flags : "", FBL_SHIM_DIR, library, path);
+    snprintf(command, sizeof command, "%s " SHIM_FLAGS " %s -I%s -o %s %s", compiler(), flags && *flags ? flags : SHIM_TRAPS, FBL_SHIM_DIR, library, path);
     const char *keep = getenv("FBL_KEEP");
-    if (system(command) != 0) {
-        give_up("the compiler failed", command);
-    }
+    compile(command, folder);
     run->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (!run->library) {
         give_up("dlopen", dlerror());

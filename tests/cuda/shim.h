@@ -6,6 +6,7 @@
 // their destination holds NaN. Dynamic shared memory starts as NaN. A barrier that not all threads reach, or a warp function
 // that not all lanes reach, ends the process with a message.
 #include <cmath>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -432,6 +433,9 @@ static void shim_block(int count) {
     }
 }
 
+// What -fsanitize=alignment traps at (shim_flags.h).
+static void shim_trap(int) { shim_fail("an access that is not aligned to its size"); }
+
 // Runs `call` (which passes `arguments` to a kernel) over a grid. Seed 0: threads in order.
 extern "C" void shim_launch(const char *name, void (*call)(void **), void **arguments, const uint32_t *grid, const uint32_t *block, uint32_t shared_bytes,
                             uint64_t seed) {
@@ -443,6 +447,8 @@ extern "C" void shim_launch(const char *name, void (*call)(void **), void **argu
     if (!shim_stacks || count > SHIM_THREADS || shared_bytes > SHIM_SHARED || grid[1] > 65535 || grid[2] > 65535) {
         shim_fail("a launch that no device accepts");
     }
+    std::signal(SIGILL, shim_trap); // x86
+    std::signal(SIGTRAP, shim_trap);
     shim_call = call;
     shim_arguments = arguments;
     shim_random = seed;

@@ -117,7 +117,6 @@ FUNCTION(graph_destroy, cuGraphDestroy);
 FUNCTION(event_create, cuEventCreate);
 FUNCTION(event_record, cuEventRecord);
 FUNCTION(event_wait, cuEventSynchronize);
-FUNCTION(event_query, cuEventQuery);
 TYPE(event_elapsed, cuEventElapsedTime);
 // Drivers for CUDA 12 have the first form alone; the second has the same parameters.
 static_assert(equal(Symbols::event_elapsed, "cuEventElapsedTime") && (CUDA_VERSION < 13000 || equal(NAME(cuEventElapsedTime), "cuEventElapsedTime_v2")), "cuEventElapsedTime");
@@ -133,7 +132,6 @@ SAME(FBL_CU_OUT_OF_MEMORY, CUDA_ERROR_OUT_OF_MEMORY);
 SAME(FBL_CU_NO_DEVICE, CUDA_ERROR_NO_DEVICE);
 SAME(FBL_CU_INVALID_IMAGE, CUDA_ERROR_INVALID_IMAGE);
 SAME(FBL_CU_NO_BINARY_FOR_GPU, CUDA_ERROR_NO_BINARY_FOR_GPU);
-SAME(FBL_CU_NOT_READY, CUDA_ERROR_NOT_READY);
 SAME(FBL_CU_UNKNOWN, CUDA_ERROR_UNKNOWN);
 SAME(FBL_CU_MULTIPROCESSORS, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
 SAME(FBL_CU_COMPUTE_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);

@@ -77,10 +77,13 @@ same "$out/tma/last.safetensors" "$out/tma_file/last.safetensors"
 # changes no pixel, but is not done on the GPU: the same bits.
 "$fblc" run "$soft" --quiet --target cuda --set 'augment=[center_crop(32)]' --set mixup=1 --epochs 1 --out "$out/held"
 "$fblc" run "$soft" --quiet --target cuda --set 'augment=[resize(32), center_crop(32)]' --set mixup=1 --epochs 1 --out "$out/loaded"
-for name in held loaded; do # checkpoints name their recipe
+# The second stream, which copies, runs ahead of the first as far as it may.
+FBL_SOFT_GPU=eager=2 "$fblc" run "$soft" --quiet --target cuda --set 'augment=[resize(32), center_crop(32)]' --set mixup=1 --epochs 1 --out "$out/ahead"
+for name in held loaded ahead; do # checkpoints name their recipe
     "$fblc" export "$out/$name" --last --quiet --safetensors "$out/$name.weights" > "$out/stdout"
 done
 same "$out/held.weights" "$out/loaded.weights"
+same "$out/loaded.weights" "$out/ahead.weights"
 same "$out/held/log_test.csv" "$out/loaded/log_test.csv"
 same "$out/held/test_classes.json" "$out/loaded/test_classes.json"
 

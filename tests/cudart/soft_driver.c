@@ -2,270 +2,116 @@
 // FBL_CUDA_DRIVER; soft_nvrtc.c in the same library makes its "cubins", which are shared objects of kernels compiled against
 // tests/cuda/shim.h.
 //
+// It refuses what the driver's reference forbids: calls before cuInit or on a thread without a context, handles that were destroyed or are
+// of another kind, launches beyond the limits of an architecture, more than 48 KiB of shared memory that was not asked for, calls that a
+// capture does not survive, times of events without timing; and it ends the process where a program would not notice: memory or modules
+// that are freed while work under way uses them, things that are left when the context goes.
+//
 // Work on a stream is done as late as the API allows - when something waits for it - so that a missing wait shows: pinned
 // memory that is written too early, numbers that are read too early.
 // FBL_SOFT_GPU in the environment is a list of comma-separated settings: no_device; version=11040; arch=60;
-// memory=BYTES in all; fault=N, the N-th kernel (from 1) faults.
+// memory=BYTES in all; fault=N, the N-th kernel (from 1) faults; eager=N, work on the N-th stream (from 1) is done as early as the API
+// allows, so that work that overtakes another stream's shows.
 // FBL_SOFT_CHARGE makes events tell a time that is made up: TILE=MICROSECONDS, separated by semicolons, is what a kernel costs
 // whose tuned tile (the comment in its header) contains TILE; the first that fits counts, and any other kernel costs 1000; the library's products (cuLaunchHostFunc) have the tile `cublaslt`.
-// Threads: one caller.
+// Threads: one caller at a time.
 #include <dlfcn.h>
 #include <elf.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "soft.h"
 #include "tests/cuda/soft_map.h"
 
 #define EXPORT __attribute__((visibility("default")))
-enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_IMAGE = 200, NOT_FOUND = 500, NOT_READY = 600, ILLEGAL_ADDRESS = 700, CAPTURE = 900 };
-#define MAX_ARGUMENTS 64
-#define MAX_MAPS 2 // tensor maps among the arguments
+#define DEFAULT_SHARED 49152
+enum { NO_TIMING = 2 }; // CU_EVENT_DISABLE_TIMING
 
-typedef unsigned long long Address;
+static bool started;
+static int retained;     // of the primary context
+static int made;         // streams so far
+static size_t objects;   // modules, events, streams and graphs that are alive
+static _Thread_local bool current;       // this thread has the context
+static _Thread_local Stream *capturing;  // that this thread has begun to capture
 
-typedef struct Module {
-    void *library;
-    void (*launch)(const char *, void (*)(void **), void **, const uint32_t *, const uint32_t *, uint32_t, uint64_t);
-} Module;
+static int architecture(void) { return (int)soft_setting("arch", 90); }
 
-typedef struct Function {
-    Module *module;
-    char name[160];
-    void (*call)(void **);
-    int count;
-    double charge; // microseconds, made up
-    const int *sizes; // of the arguments
-} Function;
+static bool live(const void *handle, Tag tag) { return handle && *(const Tag *)handle == tag; }
 
-typedef struct Stream Stream;
-
-typedef struct Event {
-    Stream *stream;
-    uint64_t recorded, completed; // numbers of records asked for and reached
-    struct timespec time;
-    double charged; // microseconds of kernels before it
-} Event;
-
-typedef enum OpKind { LAUNCH, COPY, FILL, RECORD, WAIT, GRAPH, HOST } OpKind;
-
-typedef struct Graph Graph;
-
-typedef struct Op {
-    OpKind kind;
-    Function *function;
-    uint32_t grid[3], block[3], shared;
-    uint64_t arguments[MAX_ARGUMENTS];
-    unsigned char maps[MAX_MAPS][128]; // arguments that are longer: tensor maps, in order
-    void *to;
-    const void *from;
-    void *owned; // a copy of pageable memory, freed afterwards
-    size_t bytes;
-    unsigned char value;
-    Event *event;
-    uint64_t number; // of the event's record
-    Graph *graph;
-    void (*host)(void *); // called with `to`
-} Op;
-
-struct Graph {
-    Op *ops;
-    size_t count, capacity;
-};
-
-struct Stream {
-    Graph queue;
-    size_t done;
-    Graph *capturing;
-    Stream *next;
-};
-
-typedef struct Block {
-    void *memory;
-    size_t bytes;
-    bool pinned;
-    struct Block *next;
-} Block;
-
-static Stream *streams;
-static Block *blocks;
-static size_t used;
-static int sticky;        // after a fault everything fails
-static uint64_t launches; // kernels run so far
-static double charged;    // microseconds that they were charged
-
-static double setting(const char *name, double otherwise) {
-    const char *all = getenv("FBL_SOFT_GPU");
-    size_t length = strlen(name);
-    for (const char *at = all; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
-        if (strncmp(at, name, length) == 0 && (at[length] == '=' || at[length] == ',' || at[length] == 0)) {
-            return at[length] == '=' ? strtod(at + length + 1, NULL) : 1;
-        }
+static void *make(size_t size, Tag tag) {
+    Tag *object = calloc(1, size);
+    if (!object) {
+        abort();
     }
-    return otherwise;
+    *object = tag;
+    objects += tag != FUNCTION;
+    return object;
 }
 
-static Op *push(Graph *graph) {
-    if (graph->count == graph->capacity) {
-        graph->capacity = graph->capacity ? 2 * graph->capacity : 64;
-        graph->ops = realloc(graph->ops, graph->capacity * sizeof *graph->ops);
-        if (!graph->ops) {
-            abort();
-        }
-    }
-    Op *op = &graph->ops[graph->count++];
-    memset(op, 0, sizeof *op);
-    return op;
+static void kill_object(void *handle) {
+    *(Tag *)handle = DEAD;
+    objects--;
 }
 
-static void drain(Stream *stream, size_t until);
-static double charge_of(const char *tile);
+// Whether a call may be made at all.
+static int enter(void) { return !started ? NOT_INITIALIZED : !current || retained == 0 ? INVALID_CONTEXT : soft_sticky; }
 
-static void run_op(Op *op) {
-    switch (op->kind) {
-    case LAUNCH: {
-        if (++launches == (uint64_t)setting("fault", 0)) {
-            sticky = ILLEGAL_ADDRESS;
-        }
-        charged += op->function->charge;
-        void *pointers[MAX_ARGUMENTS];
-        _Alignas(128) unsigned char maps[MAX_MAPS][128];
-        memcpy(maps, op->maps, sizeof maps);
-        for (int i = 0, map = 0; i < op->function->count; i++) {
-            pointers[i] = op->function->sizes[i] > 8 ? (void *)maps[map++] : &op->arguments[i];
-        }
-        if (!sticky) {
-            op->function->module->launch(op->function->name, op->function->call, pointers, op->grid, op->block, op->shared, 0);
-        }
-        break;
-    }
-    case HOST:
-        charged += charge_of("cublaslt");
-        op->host(op->to);
-        break;
-    case COPY: memmove(op->to, op->from, op->bytes); break;
-    case FILL: memset(op->to, op->value, op->bytes); break;
-    case RECORD:
-        op->event->completed = op->number;
-        op->event->charged = charged;
-        clock_gettime(CLOCK_MONOTONIC, &op->event->time);
-        break;
-    case WAIT:
-        while (op->event->completed < op->number && op->event->stream->done < op->event->stream->queue.count) {
-            drain(op->event->stream, op->event->stream->done + 1);
-        }
-        break;
-    case GRAPH:
-        for (size_t i = 0; i < op->graph->count; i++) {
-            run_op(&op->graph->ops[i]);
-        }
-        break;
-    }
-    free(op->owned);
-    op->owned = NULL;
+static int spoil(Stream *stream) {
+    stream->invalidated = true;
+    return CAPTURE_UNSUPPORTED;
 }
 
-static void drain(Stream *stream, size_t until) {
-    while (stream->done < until && stream->done < stream->queue.count) {
-        Op op = stream->queue.ops[stream->done++];
-        if (!sticky) {
-            run_op(&op);
-        }
-    }
-    if (stream->done == stream->queue.count) {
-        stream->done = stream->queue.count = 0;
-    }
+// The same for calls that a capture on this thread does not survive.
+static int enter_outside(void) {
+    int result = enter();
+    return result == SUCCESS && capturing ? spoil(capturing) : result;
 }
 
-static void drain_all(void) {
-    for (Stream *stream = streams; stream; stream = stream->next) {
-        drain(stream, SIZE_MAX);
-    }
+// The same for work on a stream. The legacy default stream is none that the program may use.
+static int enter_stream(const Stream *stream) {
+    int result = enter();
+    return result != SUCCESS ? result : !live(stream, STREAM) ? INVALID_HANDLE : stream->invalidated ? CAPTURE_INVALIDATED : SUCCESS;
 }
 
-static Op *add(Stream *stream) { return push(stream->capturing ? stream->capturing : &stream->queue); }
+static Op *add(Stream *stream) { return soft_push(stream->capturing ? stream->capturing : &stream->queue); }
 
-static Block *find_block(const void *memory) {
-    for (Block *block = blocks; block; block = block->next) {
-        if ((const uint8_t *)memory >= (uint8_t *)block->memory && (const uint8_t *)memory < (uint8_t *)block->memory + block->bytes) {
-            return block;
-        }
-    }
-    return NULL;
+static int added(Stream *stream) {
+    soft_added(stream);
+    return soft_sticky;
 }
-
-static bool inside(const void *memory, size_t bytes, bool pinned) {
-    const Block *block = find_block(memory);
-    return block && block->pinned == pinned && (const uint8_t *)memory + bytes <= (uint8_t *)block->memory + block->bytes;
-}
-
-static int allocate(void **out, size_t bytes, bool pinned) {
-    if (!pinned && (double)used + (double)bytes > setting("memory", 8e9)) {
-        return OUT_OF_MEMORY;
-    }
-    Block *block = calloc(1, sizeof *block);
-    size_t size = (bytes + 511) / 256 * 256;
-    block->memory = aligned_alloc(256, size);
-    if (!block->memory) {
-        free(block);
-        return OUT_OF_MEMORY;
-    }
-    memset(block->memory, 0xff, size); // NaN to who reads before writing
-    block->bytes = bytes;
-    block->pinned = pinned;
-    block->next = blocks;
-    blocks = block;
-    used += pinned ? 0 : bytes;
-    *out = block->memory;
-    return SUCCESS;
-}
-
-static int release(void *memory) {
-    drain_all();
-    for (Block **at = &blocks; *at; at = &(*at)->next) {
-        if ((*at)->memory == memory) {
-            Block *block = *at;
-            *at = block->next;
-            used -= block->pinned ? 0 : block->bytes;
-            free(block->memory);
-            free(block);
-            return sticky;
-        }
-    }
-    return INVALID_VALUE;
-}
-
 EXPORT int cuInit(unsigned flags);
-EXPORT int cuInit(unsigned flags) { return flags == 0 ? SUCCESS : INVALID_VALUE; }
+EXPORT int cuInit(unsigned flags) {
+    started = flags == 0;
+    return started ? SUCCESS : INVALID_VALUE;
+}
 EXPORT int cuDriverGetVersion(int *version);
 EXPORT int cuDriverGetVersion(int *version) {
-    *version = (int)setting("version", 13000);
+    *version = (int)soft_setting("version", 13000);
     return SUCCESS;
 }
 EXPORT int cuDeviceGetCount(int *count);
 EXPORT int cuDeviceGetCount(int *count) {
-    *count = setting("no_device", 0) == 0;
-    return *count ? SUCCESS : NO_DEVICE;
+    *count = started && soft_setting("no_device", 0) == 0;
+    return !started ? NOT_INITIALIZED : *count ? SUCCESS : NO_DEVICE;
 }
 EXPORT int cuDeviceGet(int *device, int ordinal);
 EXPORT int cuDeviceGet(int *device, int ordinal) {
     *device = ordinal;
-    return ordinal == 0 ? SUCCESS : INVALID_VALUE;
+    return !started ? NOT_INITIALIZED : ordinal == 0 ? SUCCESS : INVALID_VALUE;
 }
 EXPORT int cuDeviceGetName(char *name, int length, int device);
 EXPORT int cuDeviceGetName(char *name, int length, int device) {
-    (void)device;
     snprintf(name, (size_t)length, "Soft GPU");
-    return SUCCESS;
+    return started && device == 0 ? SUCCESS : INVALID_VALUE;
 }
 EXPORT int cuDeviceGetAttribute(int *value, int attribute, int device);
 EXPORT int cuDeviceGetAttribute(int *value, int attribute, int device) {
-    (void)device;
-    int arch = (int)setting("arch", 90);
+    int arch = architecture();
+    if (!started || device != 0) {
+        return INVALID_VALUE;
+    }
     switch (attribute) {
     case 16: *value = 2; return SUCCESS;
     case 75: *value = arch / 10; return SUCCESS;
@@ -275,79 +121,119 @@ EXPORT int cuDeviceGetAttribute(int *value, int attribute, int device) {
 }
 EXPORT int cuDevicePrimaryCtxRetain(void **context, int device);
 EXPORT int cuDevicePrimaryCtxRetain(void **context, int device) {
-    (void)device;
-    *context = &streams;
+    if (!started || device != 0) {
+        return INVALID_VALUE;
+    }
+    retained++;
+    *context = &retained;
     return SUCCESS;
 }
 EXPORT int cuDevicePrimaryCtxRelease_v2(int device);
 EXPORT int cuDevicePrimaryCtxRelease_v2(int device) {
-    (void)device;
+    if (device != 0 || retained == 0) {
+        return INVALID_CONTEXT;
+    }
+    if (--retained == 0 && !soft_sticky && (objects > 0 || soft_blocks() > 0)) {
+        char text[120];
+        snprintf(text, sizeof text, "the context goes, but %zu modules, events, streams and graphs and %zu allocations are left", objects, soft_blocks());
+        soft_violation(text);
+    }
     return SUCCESS;
 }
 EXPORT int cuCtxSetCurrent(void *context);
-EXPORT int cuCtxSetCurrent(void *context) { return context == &streams ? SUCCESS : INVALID_VALUE; }
+EXPORT int cuCtxSetCurrent(void *context) {
+    if (!started || (context && (context != &retained || retained == 0))) {
+        return INVALID_CONTEXT;
+    }
+    current = context != NULL;
+    return SUCCESS;
+}
+// Memory ------------------------------------------------------------------------------------------------------------
 EXPORT int cuMemGetInfo_v2(size_t *free_bytes, size_t *total);
 EXPORT int cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
-    *total = (size_t)setting("memory", 8e9);
-    *free_bytes = *total > used ? *total - used : 0;
-    return SUCCESS;
+    *total = (size_t)soft_setting("memory", 8e9);
+    *free_bytes = *total > soft_used ? *total - soft_used : 0;
+    return enter();
 }
 EXPORT int cuMemAlloc_v2(Address *address, size_t bytes);
 EXPORT int cuMemAlloc_v2(Address *address, size_t bytes) {
     void *memory = NULL;
-    int result = bytes == 0 ? INVALID_VALUE : allocate(&memory, bytes, false);
+    int result = enter_outside();
+    result = result ? result : bytes == 0 ? INVALID_VALUE : soft_allocate(&memory, bytes, false);
     *address = (Address)(uintptr_t)memory;
     return result;
 }
 EXPORT int cuMemFree_v2(Address address);
-EXPORT int cuMemFree_v2(Address address) { return release((void *)(uintptr_t)address); }
+EXPORT int cuMemFree_v2(Address address) {
+    int result = enter_outside();
+    return result ? result : soft_release((void *)(uintptr_t)address, false);
+}
 EXPORT int cuMemHostAlloc(void **memory, size_t bytes, unsigned flags);
-EXPORT int cuMemHostAlloc(void **memory, size_t bytes, unsigned flags) { return flags ? INVALID_VALUE : allocate(memory, bytes, true); }
+EXPORT int cuMemHostAlloc(void **memory, size_t bytes, unsigned flags) {
+    int result = enter_outside();
+    return result ? result : flags || bytes == 0 ? INVALID_VALUE : soft_allocate(memory, bytes, true);
+}
 EXPORT int cuMemFreeHost(void *memory);
-EXPORT int cuMemFreeHost(void *memory) { return release(memory); }
-
+EXPORT int cuMemFreeHost(void *memory) {
+    int result = enter_outside();
+    return result ? result : soft_release(memory, true);
+}
 EXPORT int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t bytes, Stream *stream);
 EXPORT int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t bytes, Stream *stream) {
     void *target = (void *)(uintptr_t)to;
-    if (!inside(target, bytes, false)) {
-        return INVALID_VALUE;
+    bool pinned = soft_inside(from, bytes, true);
+    int result = enter_stream(stream);
+    if (result != SUCCESS || !soft_inside(target, bytes, false)) {
+        return result ? result : INVALID_VALUE;
+    }
+    if (stream->capturing && !pinned) {
+        return spoil(stream);
     }
     Op *op = add(stream);
     *op = (Op){.kind = COPY, .to = target, .from = from, .bytes = bytes};
-    if (!inside(from, bytes, true)) { // the driver has taken pageable memory when the call returns
-        op->owned = malloc(bytes);
+    if (!pinned) { // the driver has taken pageable memory when the call returns
+        op->owned = malloc(bytes + 1);
         memcpy(op->owned, from, bytes);
         op->from = op->owned;
     }
-    return sticky;
+    return added(stream);
 }
 EXPORT int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t bytes, Stream *stream);
 EXPORT int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t bytes, Stream *stream) {
-    if (!inside((void *)(uintptr_t)from, bytes, false)) {
-        return INVALID_VALUE;
+    bool pinned = soft_inside(to, bytes, true);
+    int result = enter_stream(stream);
+    if (result != SUCCESS || !soft_inside((void *)(uintptr_t)from, bytes, false)) {
+        return result ? result : INVALID_VALUE;
+    }
+    if (stream->capturing && !pinned) {
+        return spoil(stream);
     }
     *add(stream) = (Op){.kind = COPY, .to = to, .from = (void *)(uintptr_t)from, .bytes = bytes};
-    if (!stream->capturing && !inside(to, bytes, true)) {
-        drain(stream, SIZE_MAX);
+    if (!pinned) {
+        soft_drain(stream, SIZE_MAX);
     }
-    return sticky;
+    return added(stream);
 }
 EXPORT int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, Stream *stream);
 EXPORT int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, Stream *stream) {
-    if (!inside((void *)(uintptr_t)from, bytes, false) || !inside((void *)(uintptr_t)to, bytes, false)) {
-        return INVALID_VALUE;
+    int result = enter_stream(stream);
+    bool apart = to + bytes <= from || from + bytes <= to;
+    if (result != SUCCESS || !apart || !soft_inside((void *)(uintptr_t)from, bytes, false) || !soft_inside((void *)(uintptr_t)to, bytes, false)) {
+        return result ? result : INVALID_VALUE;
     }
     *add(stream) = (Op){.kind = COPY, .to = (void *)(uintptr_t)to, .from = (void *)(uintptr_t)from, .bytes = bytes};
-    return sticky;
+    return added(stream);
 }
 EXPORT int cuMemsetD8Async(Address to, unsigned char value, size_t bytes, Stream *stream);
 EXPORT int cuMemsetD8Async(Address to, unsigned char value, size_t bytes, Stream *stream) {
-    if (!inside((void *)(uintptr_t)to, bytes, false)) {
-        return INVALID_VALUE;
+    int result = enter_stream(stream);
+    if (result != SUCCESS || !soft_inside((void *)(uintptr_t)to, bytes, false)) {
+        return result ? result : INVALID_VALUE;
     }
     *add(stream) = (Op){.kind = FILL, .to = (void *)(uintptr_t)to, .value = value, .bytes = bytes};
-    return sticky;
+    return added(stream);
 }
+// Modules and kernels -----------------------------------------------------------------------------------------------
 
 // The size of an ELF file from its header: the section headers come last.
 static size_t image_size(const void *image) {
@@ -355,237 +241,356 @@ static size_t image_size(const void *image) {
     return memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 ? head->e_shoff + (size_t)head->e_shnum * head->e_shentsize : 0;
 }
 
+// Machine code for sm_80 runs on sm_86, that for sm_90 on no sm_100, that for sm_90a on sm_90 alone.
+static bool runs_here(const char *target) {
+    int arch = target ? (int)strtol(target, NULL, 10) : 0, here = architecture();
+    return target && (target[strlen(target) - 1] == 'a' ? arch == here : arch / 10 == here / 10 && arch <= here);
+}
 EXPORT int cuModuleLoadData(Module **module, const void *image);
 EXPORT int cuModuleLoadData(Module **module, const void *image) {
-    char path[] = "/tmp/soft_cuda_XXXXXX";
-    size_t size = image ? image_size(image) : 0;
+    const char *temporary = getenv("TMPDIR");
+    char path[512];
+    snprintf(path, sizeof path, "%s/soft_cuda_XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    int result = enter_outside();
+    size_t size = image && result == SUCCESS ? image_size(image) : 0;
     int file = size ? mkstemp(path) : -1;
     if (file < 0) {
-        return INVALID_IMAGE;
+        return result ? result : INVALID_IMAGE;
     }
     bool written = write(file, image, size) == (ssize_t)size;
     close(file);
     void *library = written ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
     unlink(path);
     void *launch = library ? dlsym(library, "shim_launch") : NULL;
-    if (!launch) {
-        return INVALID_IMAGE;
+    if (!launch || !runs_here(dlsym(library, "soft_target"))) {
+        return launch ? NO_BINARY : INVALID_IMAGE;
     }
-    *module = calloc(1, sizeof **module);
+    *module = make(sizeof **module, MODULE);
     (*module)->library = library;
     memcpy(&(*module)->launch, &launch, sizeof launch);
-    return sticky;
+    return SUCCESS;
 }
 EXPORT int cuModuleUnload(Module *module);
 EXPORT int cuModuleUnload(Module *module) {
-    drain_all();
-    dlclose(module->library);
-    free(module);
-    return sticky;
-}
-static double charge_of(const char *tile) {
-    const char *all = getenv("FBL_SOFT_CHARGE");
-    for (const char *at = all ? all : ""; *at;) {
-        size_t item = strcspn(at, ";"), name = strcspn(at, "=");
-        char wanted[200];
-        if (name < item && name < sizeof wanted) {
-            snprintf(wanted, sizeof wanted, "%.*s", (int)name, at);
-            if (tile && *tile && strstr(tile, wanted)) {
-                return strtod(at + name + 1, NULL);
-            }
-        }
-        at += item + (at[item] == ';');
+    int result = enter_outside();
+    if (result != SUCCESS || !live(module, MODULE)) {
+        return result ? result : INVALID_HANDLE;
     }
-    return 1000;
+    for (Stream *stream = soft_streams; stream; stream = stream->next) {
+        if (stream->done < stream->queue.count) {
+            soft_violation("a module is unloaded while work is under way");
+        }
+    }
+    for (Function *function = module->functions; function; function = function->next) {
+        function->tag = DEAD;
+    }
+    dlclose(module->library);
+    kill_object(module);
+    return SUCCESS;
 }
-
 EXPORT int cuModuleGetFunction(Function **function, Module *module, const char *name);
 EXPORT int cuModuleGetFunction(Function **function, Module *module, const char *name) {
+    int result = enter();
+    if (result != SUCCESS || !live(module, MODULE)) {
+        return result ? result : INVALID_HANDLE;
+    }
+    for (*function = module->functions; *function; *function = (*function)->next) {
+        if (strcmp((*function)->name, name) == 0) {
+            return SUCCESS;
+        }
+    }
     char symbol[200];
     snprintf(symbol, sizeof symbol, "soft_call_%s", name);
     void *call = dlsym(module->library, symbol);
-    snprintf(symbol, sizeof symbol, "soft_sizes_%s", name);
-    const int *sizes = dlsym(module->library, symbol);
-    snprintf(symbol, sizeof symbol, "soft_count_%s", name);
-    const int *count = dlsym(module->library, symbol);
+    snprintf(symbol, sizeof symbol, "soft_kernel_%s", name);
+    const SoftKernel *kernel = dlsym(module->library, symbol);
     snprintf(symbol, sizeof symbol, "soft_tile_%s", name);
     const char *tile = dlsym(module->library, symbol);
-    if (!call || !count || *count > MAX_ARGUMENTS) {
+    if (!call || !kernel || kernel->count > MAX_ARGUMENTS) {
         return NOT_FOUND;
     }
-    *function = calloc(1, sizeof **function); // lives as long as the process, as nobody owns functions in the API
+    *function = make(sizeof **function, FUNCTION); // lives as long as its module, as nobody owns functions in the API
     (*function)->module = module;
-    (*function)->count = *count;
-    (*function)->charge = charge_of(tile);
-    (*function)->sizes = sizes;
+    (*function)->kernel = kernel;
+    (*function)->charge = soft_charge_of(tile);
+    (*function)->most_shared = DEFAULT_SHARED - kernel->shared;
+    (*function)->next = module->functions;
+    module->functions = *function;
     snprintf((*function)->name, sizeof (*function)->name, "%s", name);
     memcpy(&(*function)->call, &call, sizeof call);
-    return sticky;
+    return SUCCESS;
+}
+// Shared memory of a block that can be asked for.
+static int most_shared(void) {
+    int arch = architecture();
+    return 1024 * (arch < 80 ? 64 : arch == 86 || arch == 89 || arch >= 120 ? 99 : arch < 90 ? 163 : 227);
 }
 EXPORT int cuFuncSetAttribute(Function *function, int attribute, int value);
-EXPORT int cuFuncSetAttribute(Function *function, int attribute, int value) { return function && attribute == 8 && value <= 227 * 1024 ? SUCCESS : INVALID_VALUE; }
-
+EXPORT int cuFuncSetAttribute(Function *function, int attribute, int value) {
+    int result = enter();
+    if (result != SUCCESS || !live(function, FUNCTION)) {
+        return result ? result : INVALID_HANDLE;
+    }
+    if (attribute != 8 || value < 0 || value + function->kernel->shared > most_shared()) {
+        return INVALID_VALUE;
+    }
+    function->most_shared = value;
+    return SUCCESS;
+}
+static bool map_possible(const void *map, const void *address) {
+    return enter() == SUCCESS && architecture() >= 90 && (uintptr_t)map % 128 == 0 && soft_inside(address, 1, false);
+}
 EXPORT int cuTensorMapEncodeTiled(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const uint32_t *box, const uint32_t *steps,
                                   int interleave, int swizzle, int promotion, int fill);
 EXPORT int cuTensorMapEncodeTiled(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const uint32_t *box, const uint32_t *steps,
                                   int interleave, int swizzle, int promotion, int fill) {
-    bool fine = (uintptr_t)map % 128 == 0 && inside(address, 1, false);
-    return fine ? soft_map_tiled(map, format, rank, address, extents, strides, box, steps, interleave, swizzle, promotion, fill) : INVALID_VALUE;
+    return map_possible(map, address) ? soft_map_tiled(map, format, rank, address, extents, strides, box, steps, interleave, swizzle, promotion, fill) : INVALID_VALUE;
 }
 EXPORT int cuTensorMapEncodeIm2col(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const int *lower, const int *upper,
                                    uint32_t channels, uint32_t pixels, const uint32_t *steps, int interleave, int swizzle, int promotion, int fill);
 EXPORT int cuTensorMapEncodeIm2col(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const int *lower, const int *upper,
                                    uint32_t channels, uint32_t pixels, const uint32_t *steps, int interleave, int swizzle, int promotion, int fill) {
-    bool fine = (uintptr_t)map % 128 == 0 && inside(address, 1, false);
-    return fine ? soft_map_pixels(map, format, rank, address, extents, strides, lower, upper, channels, pixels, steps, interleave, swizzle, promotion, fill) : INVALID_VALUE;
+    return map_possible(map, address) ? soft_map_pixels(map, format, rank, address, extents, strides, lower, upper, channels, pixels, steps, interleave, swizzle, promotion, fill)
+                                      : INVALID_VALUE;
 }
-
 EXPORT int cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, Stream *stream,
                           void **parameters, void **extra);
 EXPORT int cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, Stream *stream,
                           void **parameters, void **extra) {
-    if (extra || gx * gy * gz == 0 || bx * by * bz == 0 || bx * by * bz > 1024) {
+    int result = enter_stream(stream);
+    if (result != SUCCESS || !live(function, FUNCTION)) {
+        return result ? result : INVALID_HANDLE;
+    }
+    bool grid = gx >= 1 && gx <= INT32_MAX && gy >= 1 && gy <= 65535 && gz >= 1 && gz <= 65535;
+    bool block = bx >= 1 && bx <= 1024 && by >= 1 && by <= 1024 && bz >= 1 && bz <= 64 && (uint64_t)bx * by * bz <= 1024;
+    if (extra || !grid || !block || (int64_t)shared > function->most_shared) {
         return INVALID_VALUE;
+    }
+    if (bx * by * bz > (unsigned)function->kernel->most_threads) {
+        return OUT_OF_RESOURCES;
     }
     Op *op = add(stream);
     *op = (Op){.kind = LAUNCH, .function = function, .grid = {gx, gy, gz}, .block = {bx, by, bz}, .shared = shared};
-    for (int i = 0, map = 0; i < function->count; i++) {
-        memcpy(function->sizes[i] > 8 ? (void *)op->maps[map++] : &op->arguments[i], parameters[i], function->sizes[i] > 8 ? 128 : 8);
+    for (int i = 0, map = 0; i < function->kernel->count; i++) {
+        int size = function->kernel->sizes[i];
+        memcpy(size > 8 ? (void *)op->maps[map++] : &op->arguments[i], parameters[i], size > 8 ? 128 : 8);
     }
-    return sticky;
+    return added(stream);
 }
-
 // For libraries of tests: soft_cublaslt.c.
 EXPORT int cuLaunchHostFunc(Stream *stream, void (*function)(void *), void *argument);
 EXPORT int cuLaunchHostFunc(Stream *stream, void (*function)(void *), void *argument) {
-    *add(stream) = (Op){.kind = HOST, .host = function, .to = argument};
-    return sticky;
+    int result = enter_stream(stream);
+    if (result == SUCCESS) {
+        *add(stream) = (Op){.kind = HOST, .host = function, .to = argument};
+        result = added(stream);
+    }
+    return result;
 }
-
+// Streams and graphs ------------------------------------------------------------------------------------------------
 EXPORT int cuStreamCreate(Stream **stream, unsigned flags);
 EXPORT int cuStreamCreate(Stream **stream, unsigned flags) {
-    (void)flags;
-    *stream = calloc(1, sizeof **stream);
-    (*stream)->next = streams;
-    streams = *stream;
-    return sticky;
+    int result = enter_outside();
+    if (result != SUCCESS || flags > 1) {
+        return result ? result : INVALID_VALUE;
+    }
+    *stream = make(sizeof **stream, STREAM);
+    (*stream)->number = (unsigned)++made;
+    (*stream)->next = soft_streams;
+    soft_streams = *stream;
+    return SUCCESS;
 }
 EXPORT int cuStreamDestroy_v2(Stream *stream);
 EXPORT int cuStreamDestroy_v2(Stream *stream) {
-    drain(stream, SIZE_MAX);
-    for (Stream **at = &streams; *at; at = &(*at)->next) {
+    int result = enter_outside();
+    if (result != SUCCESS || !live(stream, STREAM)) {
+        return result ? result : INVALID_HANDLE;
+    }
+    soft_drain(stream, SIZE_MAX);
+    for (Stream **at = &soft_streams; *at; at = &(*at)->next) {
         if (*at == stream) {
             *at = stream->next;
             break;
         }
     }
     free(stream->queue.ops);
-    free(stream);
-    return sticky;
+    stream->queue = (Graph){0};
+    kill_object(stream);
+    return soft_sticky;
 }
 EXPORT int cuStreamSynchronize(Stream *stream);
 EXPORT int cuStreamSynchronize(Stream *stream) {
-    if (stream->capturing) {
-        return CAPTURE;
+    int result = enter_outside();
+    if (result != SUCCESS || !live(stream, STREAM)) {
+        return result ? result : INVALID_HANDLE;
     }
-    drain(stream, SIZE_MAX);
-    return sticky;
+    soft_drain(stream, SIZE_MAX);
+    return soft_sticky;
 }
 EXPORT int cuStreamWaitEvent(Stream *stream, Event *event, unsigned flags);
 EXPORT int cuStreamWaitEvent(Stream *stream, Event *event, unsigned flags) {
-    if (flags || stream->capturing) {
-        return INVALID_VALUE;
+    int result = enter_stream(stream);
+    if (result != SUCCESS || !live(event, EVENT) || flags) {
+        return result ? result : !live(event, EVENT) ? INVALID_HANDLE : INVALID_VALUE;
+    }
+    if (stream->capturing || event->captured) { // one captured stream is all that is known here
+        if (stream->capturing) {
+            stream->invalidated = true;
+        }
+        return CAPTURE_ISOLATION;
     }
     if (event->stream) {
         *add(stream) = (Op){.kind = WAIT, .event = event, .number = event->recorded};
     }
-    return sticky;
+    return added(stream);
 }
 EXPORT int cuStreamBeginCapture_v2(Stream *stream, int mode);
 EXPORT int cuStreamBeginCapture_v2(Stream *stream, int mode) {
-    (void)mode;
-    if (stream->capturing) {
-        return CAPTURE;
+    int result = enter_stream(stream);
+    if (result != SUCCESS || mode != 1) { // of this thread's calls, as another mode would forbid calls of others
+        return result ? result : INVALID_VALUE;
     }
-    stream->capturing = calloc(1, sizeof(Graph));
-    return sticky;
+    if (capturing || stream->capturing) {
+        return CAPTURE_UNSUPPORTED;
+    }
+    stream->capturing = make(sizeof(Graph), GRAPH_MADE);
+    capturing = stream;
+    return SUCCESS;
 }
 EXPORT int cuStreamEndCapture(Stream *stream, Graph **graph);
 EXPORT int cuStreamEndCapture(Stream *stream, Graph **graph) {
-    *graph = stream->capturing;
+    int result = enter();
+    *graph = NULL;
+    if (result != SUCCESS || !live(stream, STREAM)) {
+        return result ? result : INVALID_HANDLE;
+    }
+    if (capturing != stream) {
+        return stream->capturing ? CAPTURE_WRONG_THREAD : INVALID_VALUE;
+    }
+    Graph *made_graph = stream->capturing;
+    bool invalidated = stream->invalidated;
     stream->capturing = NULL;
-    return *graph ? sticky : CAPTURE;
+    capturing = NULL;
+    stream->invalidated = false;
+    if (invalidated) {
+        kill_object(made_graph);
+        return CAPTURE_INVALIDATED;
+    }
+    *graph = made_graph;
+    return SUCCESS;
 }
 EXPORT int cuGraphInstantiateWithFlags(Graph **exec, Graph *graph, unsigned long long flags);
 EXPORT int cuGraphInstantiateWithFlags(Graph **exec, Graph *graph, unsigned long long flags) {
-    if (flags || !graph) {
+    int result = enter_outside();
+    if (result != SUCCESS || !live(graph, GRAPH_MADE)) {
+        return result ? result : INVALID_HANDLE;
+    }
+    if (flags) {
         return INVALID_VALUE;
     }
-    *exec = calloc(1, sizeof **exec);
+    *exec = make(sizeof **exec, GRAPH_READY);
     for (size_t i = 0; i < graph->count; i++) {
-        *push(*exec) = graph->ops[i];
+        *soft_push(*exec) = graph->ops[i];
     }
-    return sticky;
+    return SUCCESS;
 }
 EXPORT int cuGraphLaunch(Graph *exec, Stream *stream);
 EXPORT int cuGraphLaunch(Graph *exec, Stream *stream) {
+    int result = enter_stream(stream);
+    if (result != SUCCESS || !live(exec, GRAPH_READY)) {
+        return result ? result : INVALID_HANDLE;
+    }
+    if (stream->capturing) {
+        return spoil(stream);
+    }
     *add(stream) = (Op){.kind = GRAPH, .graph = exec};
-    return sticky;
+    return added(stream);
 }
 EXPORT int cuGraphExecDestroy(Graph *exec);
 EXPORT int cuGraphExecDestroy(Graph *exec) {
-    drain_all();
+    int result = enter();
+    if (result != SUCCESS || !live(exec, GRAPH_READY)) {
+        return result ? result : INVALID_HANDLE;
+    }
+    soft_drain_all(); // one under way is finished first
     free(exec->ops);
-    free(exec);
-    return sticky;
+    kill_object(exec);
+    return soft_sticky;
 }
 EXPORT int cuGraphDestroy(Graph *graph);
 EXPORT int cuGraphDestroy(Graph *graph) {
+    int result = enter();
+    if (result != SUCCESS || !live(graph, GRAPH_MADE)) {
+        return result ? result : INVALID_HANDLE;
+    }
     free(graph->ops);
-    free(graph);
-    return sticky;
+    kill_object(graph);
+    return SUCCESS;
 }
+// Events ------------------------------------------------------------------------------------------------------------
 EXPORT int cuEventCreate(Event **event, unsigned flags);
 EXPORT int cuEventCreate(Event **event, unsigned flags) {
-    (void)flags;
-    *event = calloc(1, sizeof **event);
-    return sticky;
+    int result = enter();
+    if (result != SUCCESS || (flags & ~(unsigned)NO_TIMING)) {
+        return result ? result : INVALID_VALUE;
+    }
+    *event = make(sizeof **event, EVENT);
+    (*event)->flags = flags;
+    return SUCCESS;
 }
 EXPORT int cuEventRecord(Event *event, Stream *stream);
 EXPORT int cuEventRecord(Event *event, Stream *stream) {
-    event->stream = stream;
-    *add(stream) = (Op){.kind = RECORD, .event = event, .number = ++event->recorded};
-    return sticky;
+    int result = enter_stream(stream);
+    if (result != SUCCESS || !live(event, EVENT)) {
+        return result ? result : INVALID_HANDLE;
+    }
+    event->captured = stream->capturing != NULL;
+    if (!event->captured) {
+        event->stream = stream;
+        *add(stream) = (Op){.kind = RECORD, .event = event, .number = ++event->recorded};
+    }
+    return added(stream);
 }
 EXPORT int cuEventSynchronize(Event *event);
 EXPORT int cuEventSynchronize(Event *event) {
-    while (event->stream && event->completed < event->recorded && event->stream->done < event->stream->queue.count && !sticky) {
-        drain(event->stream, event->stream->done + 1);
+    int result = enter_outside();
+    if (result != SUCCESS || !live(event, EVENT)) {
+        return result ? result : INVALID_HANDLE;
     }
-    return sticky;
+    if (event->captured) {
+        return CAPTURED_EVENT;
+    }
+    while (event->stream && event->completed < event->recorded && event->stream->done < event->stream->queue.count && !soft_sticky) {
+        soft_drain(event->stream, event->stream->done + 1);
+    }
+    return soft_sticky;
 }
-EXPORT int cuEventQuery(Event *event);
-EXPORT int cuEventQuery(Event *event) { return event->completed < event->recorded ? NOT_READY : sticky; }
 EXPORT int cuEventElapsedTime(float *milliseconds, Event *start, Event *end);
 EXPORT int cuEventElapsedTime(float *milliseconds, Event *start, Event *end) {
+    int result = enter_outside();
+    if (result != SUCCESS || !live(start, EVENT) || !live(end, EVENT) || ((start->flags | end->flags) & NO_TIMING) || start->recorded == 0 || end->recorded == 0) {
+        return result ? result : INVALID_HANDLE;
+    }
     if (start->completed < start->recorded || end->completed < end->recorded) {
         return NOT_READY;
     }
     if (getenv("FBL_SOFT_CHARGE")) {
         *milliseconds = (float)((end->charged - start->charged) / 1e3);
-        return sticky;
+        return SUCCESS;
     }
     *milliseconds = (float)((double)(end->time.tv_sec - start->time.tv_sec) * 1e3 + (double)(end->time.tv_nsec - start->time.tv_nsec) / 1e6);
-    return sticky;
+    return SUCCESS;
 }
 EXPORT int cuEventDestroy_v2(Event *event);
 EXPORT int cuEventDestroy_v2(Event *event) {
-    if (event->stream) {
-        cuEventSynchronize(event);
+    int result = enter();
+    if (result != SUCCESS || !live(event, EVENT)) {
+        return result ? result : INVALID_HANDLE;
     }
-    free(event);
-    return sticky;
+    kill_object(event); // records and waits under way keep its memory
+    return SUCCESS;
 }
+// Errors ------------------------------------------------------------------------------------------------------------
 
 static const struct {
     int error;
@@ -593,10 +598,22 @@ static const struct {
 } errors[] = {{SUCCESS, "CUDA_SUCCESS", "no error"},
               {INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE", "invalid argument"},
               {OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
+              {NOT_INITIALIZED, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"},
               {NO_DEVICE, "CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"},
               {INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid"},
+              {INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
+              {NO_BINARY, "CUDA_ERROR_NO_BINARY_FOR_GPU", "no kernel image is available for execution on the device"},
+              {INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
               {NOT_FOUND, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
-              {ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"}};
+              {NOT_READY, "CUDA_ERROR_NOT_READY", "device not ready"},
+              {ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
+              {OUT_OF_RESOURCES, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"},
+              {MISALIGNED_ADDRESS, "CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned address"},
+              {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"},
+              {CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error during capture"},
+              {CAPTURE_ISOLATION, "CUDA_ERROR_STREAM_CAPTURE_ISOLATION", "dependency created on uncaptured work in another stream"},
+              {CAPTURED_EVENT, "CUDA_ERROR_CAPTURED_EVENT", "operation not permitted on an event last recorded in a capturing stream"},
+              {CAPTURE_WRONG_THREAD, "CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD", "attempt to terminate a thread-local capture sequence from another thread"}};
 
 static int find_error(int error) {
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {

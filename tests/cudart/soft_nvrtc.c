@@ -1,7 +1,6 @@
 // NVRTC without NVRTC: the entry points that codegen/cuda/nvrtc.c uses, done by the system's C++ compiler (FBL_CXX, else
-// c++) and tests/cuda/shim.h. A "cubin" is a shared object with, for each kernel NAME, soft_call_NAME, which takes its
-// arguments as cuLaunchKernel does, and soft_count_NAME and soft_sizes_NAME, their
-// number and their sizes in bytes. Loaded by FBL_NVRTC.
+// c++) and tests/cuda/shim.h. A "cubin" is a shared object with soft_target, the architecture ("90a"), and for each kernel NAME soft_call_NAME,
+// which takes its arguments as cuLaunchKernel does, soft_kernel_NAME, a SoftKernel of soft.h, and soft_tile_NAME. Loaded by FBL_NVRTC.
 // Threads: programs are independent.
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,8 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/cuda/shim_flags.h"
+
 #define EXPORT __attribute__((visibility("default")))
-enum { SUCCESS = 0, COMPILATION = 6 };
+enum { SUCCESS = 0, INVALID_OPTION = 5, COMPILATION = 6 };
+#define ENTRY "extern \"C\" __global__"
+#define MOST_SHARED 49152 // of a kernel's own
+#define UNBOUNDED 256     // threads that have registers whatever the compiler gave each
 
 typedef struct Program {
     char *source, *log;
@@ -51,6 +55,36 @@ static bool kernel_name(const char *at, char name[200]) {
     return true;
 }
 
+// N of __launch_bounds__(N) of the declaration at `at`.
+static int bound_of(const char *at) {
+    const char *open = strchr(at, '{'), *bounds = strstr(at, "__launch_bounds__(");
+    return bounds && open && bounds < open ? (int)strtol(bounds + 18, NULL, 10) : UNBOUNDED;
+}
+
+// Bytes of the shared variables between two places of the source; -1 for one that does not read.
+static long shared_of(const char *at, const char *end) {
+    static const struct {
+        const char *name;
+        long size;
+    } types[] = {{"float", 4}, {"int", 4}, {"unsigned", 4}, {"double", 8}};
+    long bytes = 0;
+    for (const char *found = at; (found = strstr(found, "__shared__ ")) != NULL && found < end; found++) {
+        char type[20], name[64];
+        long count = 0, size = 0;
+        if (sscanf(found, "__shared__ %19s %63[^[][%ld]", type, name, &count) != 3) {
+            return -1;
+        }
+        for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+            size = strcmp(type, types[i].name) == 0 ? types[i].size : size;
+        }
+        if (size == 0) {
+            return -1;
+        }
+        bytes += size * count;
+    }
+    return bytes;
+}
+
 // What follows "// tuned: " in the header of the kernel whose entry point is at `at`; "" when nothing does.
 static const char *tile_of(const char *source, const char *at, char tile[200]) {
     tile[0] = 0;
@@ -64,24 +98,31 @@ static const char *tile_of(const char *source, const char *at, char tile[200]) {
     return tile;
 }
 
-static void write_unit(FILE *out, const char *source) {
+// False: a kernel has more shared memory of its own than a compiler accepts.
+static bool write_unit(FILE *out, const char *source, const char *target) {
     const char *spoil = getenv("FBL_SOFT_SPOIL"); // units with this text multiply wrongly
-    fprintf(out, "#define FBL_SHIM 1\n#include <utility>\n#include \"shim.h\"\n%s%s\n",
+    fprintf(out, "#define FBL_SHIM 1\n#include <utility>\n#include <type_traits>\n#include \"shim.h\"\n%s%s\n",
             spoil && *spoil && strstr(source, spoil) ? "static float spoiled(float a, float b, float c) { return a * b * 1.01f + c; }\n#define fmaf spoiled\n" : "", source);
     fprintf(out, "template <typename... P, size_t... I> static void soft_apply(void (*f)(P...), void **a, std::index_sequence<I...>) { f(*(P *)a[I]...); }\n"
                  "template <typename... P> static void soft_call(void (*f)(P...), void **a) { soft_apply(f, a, std::index_sequence_for<P...>()); }\n"
-                 "template <typename... P> constexpr int soft_count(void (*)(P...)) { return sizeof...(P); }\n"
-                 "template <int n> struct SoftSizes { int v[n + 1]; };\n"
-                 "template <typename... P> constexpr SoftSizes<sizeof...(P)> soft_sizes(void (*)(P...)) { return {{(int)sizeof(P)..., 0}}; }\n");
-    for (const char *at = strstr(source, "extern \"C\" __global__"); at; at = strstr(at + 1, "extern \"C\" __global__")) {
-        char name[200];
+                 "struct SoftKernel { int count, sizes[64], most_threads, shared; };\n"
+                 "template <typename... P> constexpr SoftKernel soft_kernel(void (*)(P...), int most_threads, int shared) {\n"
+                 "    return {sizeof...(P), {(std::is_pointer<P>::value ? 0 : (int)sizeof(P))...}, most_threads, shared};\n}\n");
+    fprintf(out, "extern \"C\" const char soft_target[] = \"%s\";\n", target);
+    for (const char *at = strstr(source, ENTRY), *next; at; at = next) {
+        char name[200], tile[200];
+        next = strstr(at + 1, ENTRY);
+        long shared = shared_of(at, next ? next : at + strlen(at));
+        if (shared < 0 || shared > MOST_SHARED) {
+            return false;
+        }
         if (kernel_name(at, name)) {
-            char tile[200];
-            fprintf(out, "extern \"C\" void soft_call_%s(void **a) { soft_call(%s, a); }\nextern \"C\" const int soft_count_%s = soft_count(%s);\n", name, name, name, name);
-            fprintf(out, "extern \"C\" const auto soft_sizes_%s = soft_sizes(%s);\n", name, name);
+            fprintf(out, "extern \"C\" void soft_call_%s(void **a) { soft_call(%s, a); }\nextern \"C\" const SoftKernel soft_kernel_%s = soft_kernel(%s, %d, %ld);\n", name, name, name,
+                    name, bound_of(at), shared);
             fprintf(out, "extern \"C\" const char soft_tile_%s[] = \"%s\";\n", name, tile_of(source, at, tile));
         }
     }
+    return true;
 }
 
 EXPORT int nvrtcVersion(int *major, int *minor);
@@ -102,9 +143,16 @@ EXPORT int nvrtcCreateProgram(Program **program, const char *source, const char 
 }
 EXPORT int nvrtcCompileProgram(Program *program, int options, const char *const *list);
 EXPORT int nvrtcCompileProgram(Program *program, int options, const char *const *list) {
-    (void)options;
-    (void)list;
-    char folder[] = "/tmp/soft_nvrtc_XXXXXX", source[64], library[64], log[64], command[1024];
+    char target[16] = "";
+    for (int i = 0; i < options; i++) {
+        bool known = strcmp(list[i], "--std=c++17") == 0 || strcmp(list[i], "--ptxas-options=-v") == 0;
+        if (sscanf(list[i], "--gpu-architecture=sm_%15s", target) != 1 && strncmp(list[i], "--gpu-architecture=compute_", 27) != 0 && !known) {
+            return INVALID_OPTION;
+        }
+    }
+    const char *temporary = getenv("TMPDIR");
+    char folder[512], source[600], library[600], log[600], command[3000];
+    snprintf(folder, sizeof folder, "%s/soft_nvrtc_XXXXXX", temporary && *temporary ? temporary : "/tmp");
     const char *compiler = getenv("FBL_CXX"), *flags = getenv("FBL_SHIM_FLAGS");
     if (!mkdtemp(folder)) {
         return COMPILATION;
@@ -113,11 +161,11 @@ EXPORT int nvrtcCompileProgram(Program *program, int options, const char *const 
     snprintf(library, sizeof library, "%s/kernels.so", folder);
     snprintf(log, sizeof log, "%s/log", folder);
     FILE *out = fopen(source, "w");
-    write_unit(out, program->source);
+    bool fits = write_unit(out, program->source, target);
     fclose(out);
-    snprintf(command, sizeof command, "%s -std=c++17 -O1 -w -Wno-psabi -fno-strict-aliasing -fwrapv -ffp-contract=off -fPIC -shared %s -I%s -o %s %s > %s 2>&1",
-             compiler && *compiler ? compiler : "c++", flags ? flags : "", FBL_SHIM_DIR, library, source, log);
-    bool ok = system(command) == 0;
+    snprintf(command, sizeof command, "%s " SHIM_FLAGS " %s -I%s -o %s %s > %s 2>&1",
+             compiler && *compiler ? compiler : "c++", flags && *flags ? flags : SHIM_TRAPS, FBL_SHIM_DIR, library, source, log);
+    bool ok = fits && system(command) == 0;
     size_t size;
     program->log = read_all(log, &size);
     program->image = ok ? read_all(library, &program->image_size) : NULL;

@@ -185,6 +185,7 @@ static FblStatus lower_groups(Work *w) {
         }
     }
     fbl_lower_chains(&w->lower);
+    fbl_lower_overlap(&w->lower);
     return FBL_OK;
 }
 
@@ -374,6 +375,7 @@ static FblStatus lower_function(Builder *b, const FblGraph *graph) {
     fbl_lower_storage(&w.lower);
     place_roots(&w);
     FBL_TRY(fbl_lower_groups(&w.lower));
+    fbl_lower_schedule(&w.lower);
     FBL_TRY(lower_groups(&w));
     find_lives(&w);
     FBL_TRY(fbl_lower_memory(&w.lower, &function->arena_bytes, &function->lower_bound_bytes));

@@ -90,6 +90,10 @@ void fbl_lower_storage(FblLower *lower);
 // fuse_keep.c: decides which nodes are kept. fuse.c: forms the groups.
 void fbl_lower_keep(FblLower *lower);
 FblStatus fbl_lower_groups(FblLower *lower);
+// schedule.c: with several devices, collectives that need not wait for each other next to each other.
+void fbl_lower_schedule(FblLower *lower);
+// After fbl_lower_chains: neighbouring collectives are under way at once, so that what they read and write must not share memory.
+void fbl_lower_overlap(FblLower *lower);
 void fbl_lower_note(FblLower *lower, FblNodeId producer, FblNodeId consumer, const char *reason);
 FblMember *fbl_group_member(FblGroup *group, FblNodeId node);
 

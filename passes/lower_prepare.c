@@ -3,6 +3,7 @@
 
 #include "passes/lower_internal.h"
 #include "passes/rebuild.h"
+#include "passes/statistics.h"
 
 // A reduction of at least this many elements to few results is done in two steps, the first of them parallel.
 #define LONG_REDUCTION 16384
@@ -87,44 +88,6 @@ static FblNodeId split_axis(FblGraph *to, const FblNode *like, FblNodeId x, FblN
     return fbl_graph_add(to, FBL_OP_SPLIT, &x, 1, &attr, &given, like->loc);
 }
 
-static FblNodeId strip_broadcast(const FblGraph *graph, FblNodeId id) {
-    while (graph->nodes[id].op == FBL_OP_BROADCAST) {
-        id = graph->nodes[id].inputs[0];
-    }
-    return id;
-}
-
-static bool is_number(const FblGraph *graph, FblNodeId id, double value) {
-    const FblNode *node = &graph->nodes[strip_broadcast(graph, id)];
-    return node->op == FBL_OP_CONST && fabs(node->attr.value - value) <= 1e-7 * fabs(value);
-}
-
-// Whether `id` is sum / count or sum * (1 / count); the sum then.
-static FblNodeId mean_of(const FblGraph *graph, FblNodeId id, int64_t count) {
-    const FblNode *node = &graph->nodes[id];
-    if (node->op == FBL_OP_DIV && is_number(graph, node->inputs[1], (double)count)) {
-        return strip_broadcast(graph, node->inputs[0]);
-    }
-    for (int i = 0; i < 2 && node->op == FBL_OP_MUL; i++) {
-        if (is_number(graph, node->inputs[i], 1.0 / (double)count)) {
-            return strip_broadcast(graph, node->inputs[1 - i]);
-        }
-    }
-    return FBL_NO_NODE;
-}
-
-static bool sums_over(const FblNode *node, const FblName *axes, int32_t count) {
-    bool all = node->op == FBL_OP_SUM && node->attr.name_count == count;
-    for (int32_t i = 0; i < count && all; i++) {
-        bool found = false;
-        for (int32_t k = 0; k < count; k++) {
-            found |= node->attr.names[k] == axes[i];
-        }
-        all = found;
-    }
-    return all;
-}
-
 // The sum of (x - mean of x)^2 over `rest` and `last`, where the mean is over the same axes and its sum was taken in two
 // steps. Each part (an image) is centred about its own mean m, and parts are combined as Chan, Golub and LeVeque (1979) do:
 //   sum (x - mean)^2  =  sum over parts of [ sum (x - m)^2  +  n (m - mean)^2 ],   n elements a part.
@@ -132,27 +95,21 @@ static bool sums_over(const FblNode *node, const FblName *axes, int32_t count) {
 // digits are lost where the mean is far larger than the deviation.
 static FblNodeId centred_squares(Prepare *p, const FblNode *like, FblNodeId squares, const FblName *rest, int32_t rest_count, FblName last) {
     FblGraph *to = p->to;
-    const FblNode *product = &to->nodes[squares];
-    if (like->op != FBL_OP_SUM || product->op != FBL_OP_MUL || product->inputs[0] != product->inputs[1] ||
-        to->nodes[product->inputs[0]].op != FBL_OP_SUB) {
+    FblNodeId x, mean;
+    if (like->op != FBL_OP_SUM || !fbl_squared_difference(to, squares, &x, &mean)) {
         return FBL_NO_NODE;
     }
-    const FblNode *centred = &to->nodes[product->inputs[0]];
-    FblNodeId x = centred->inputs[0], mean = strip_broadcast(to, centred->inputs[1]);
     const FblType *type = &to->nodes[x].type;
-    if (type->dtype != FBL_F32 || !fbl_type_same_axes(type, &centred->type)) {
-        return FBL_NO_NODE;
-    }
     int64_t part = 1;
     for (int32_t i = 0; i < rest_count; i++) {
         part *= type->axes[fbl_type_find(type, rest[i])].extent;
     }
-    FblNodeId total = mean_of(to, mean, part * type->axes[fbl_type_find(type, last)].extent);
-    if (total == FBL_NO_NODE || !sums_over(&to->nodes[total], &last, 1)) {
+    FblNodeId total = fbl_mean_of(to, mean, part * type->axes[fbl_type_find(type, last)].extent);
+    if (total == FBL_NO_NODE || !fbl_sums_over(&to->nodes[total], &last, 1)) {
         return FBL_NO_NODE;
     }
     FblNodeId sum = to->nodes[total].inputs[0];
-    if (!sums_over(&to->nodes[sum], rest, rest_count) || to->nodes[sum].inputs[0] != x) {
+    if (!fbl_sums_over(&to->nodes[sum], rest, rest_count) || to->nodes[sum].inputs[0] != x) {
         return FBL_NO_NODE;
     }
     FblLoc loc = like->loc;

@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "passes/rebuild.h"
+#include "passes/statistics.h"
 
 #define SHARD_AXIS "shard" // of the partial results that all_gather joins
+#define FEW_RESULTS 65536  // partial results of all devices that are joined and summed in the order of the devices, rather than by all_reduce
 
 // A node of the graph that comes in, as it is in the one that goes out.
 typedef struct Value {
@@ -13,6 +15,7 @@ typedef struct Value {
     FblNodeId whole; // joined, once that was needed
     FblNodeId part;  // of one that isn't divided: the share along part_axis, once that was needed
     FblName part_axis;
+    FblNodeId partial, rows; // of a sum whose parts were joined: this device's part, and all parts along SHARD_AXIS
 } Value;
 
 typedef struct Shard {
@@ -20,6 +23,7 @@ typedef struct Shard {
     FblGraph *to;
     int count;
     FblName primary; // that inputs are divided along
+    bool *gradient;  // per node of `from`: it is only a parameter's gradient, which lowering sums together with its neighbours
     Value *values;   // per node of `from`
     FblNodeId *map;
 } Shard;
@@ -110,6 +114,9 @@ static FblNodeId part_of(Shard *s, FblNodeId old, FblName axis) {
     return value->part;
 }
 
+// Whether parts of this type can be joined along an axis of their own.
+static bool joins(const Shard *s, const FblType *type) { return type->rank < FBL_MAX_RANK && fbl_type_find(type, fbl_intern(s->from->ctx, SHARD_AXIS)) < 0; }
+
 // What each op does with a divided axis
 // -------------------------------------------------------------------------------------------------------------------
 
@@ -153,7 +160,7 @@ static Division division(const Shard *s, const FblNode *node, FblName axis, FblN
         if (node->op == FBL_OP_SUM) {
             return PARTIAL;
         }
-        return node->op == FBL_OP_ARGMAX || node->type.rank == FBL_MAX_RANK || fbl_type_find(&node->type, fbl_intern(s->from->ctx, SHARD_AXIS)) >= 0 ? IMPOSSIBLE : PARTIAL;
+        return node->op == FBL_OP_ARGMAX || !joins(s, &node->type) ? IMPOSSIBLE : PARTIAL;
     case FBL_CLASS_CONTRACT:
         if (node->op == FBL_OP_CONTRACT) {
             return place_in(attr, 0, attr->name_count, axis) >= 0 ? PARTIAL : KEPT;
@@ -211,24 +218,71 @@ static FblName choose(const Shard *s, const FblNode *node) {
     return found;
 }
 
-// Partial results to the whole one: a sum by all_reduce; a maximum or minimum over what all_gather joins, as NaN must win.
-static FblNodeId combine(Shard *s, const FblNode *node, FblNodeId id) {
-    if (id == FBL_NO_NODE || fbl_op_info(node->op)->op_class != FBL_CLASS_REDUCE || node->op == FBL_OP_SUM) {
-        return fbl_graph_add(s->to, FBL_OP_ALL_REDUCE, &id, 1, NULL, NULL, node->loc);
+// Partial results of all devices, along SHARD_AXIS before their own axes.
+static FblNodeId join_parts(Shard *s, FblNodeId id, FblLoc loc) {
+    if (id == FBL_NO_NODE) {
+        return id;
     }
     FblType part = *fbl_graph_type(s->to, id);
     FblType one = part, all;
-    FblName axis = fbl_intern(s->from->ctx, SHARD_AXIS);
     one.rank = 0;
-    fbl_type_add_axis(&one, axis, 1);
+    fbl_type_add_axis(&one, fbl_intern(s->from->ctx, SHARD_AXIS), 1);
     for (int i = 0; i < part.rank; i++) {
         fbl_type_add_axis(&one, part.axes[i].name, part.axes[i].extent);
     }
     all = one;
     all.axes[0].extent = s->count;
-    FblNodeId row = fbl_graph_broadcast(s->to, id, &one, node->loc);
-    FblNodeId rows = fbl_graph_add(s->to, FBL_OP_ALL_GATHER, &row, 1, NULL, &all, node->loc);
-    return fbl_graph_reduce(s->to, node->op, rows, &axis, 1, node->loc);
+    FblNodeId row = fbl_graph_broadcast(s->to, id, &one, loc);
+    return fbl_graph_add(s->to, FBL_OP_ALL_GATHER, &row, 1, NULL, &all, loc);
+}
+
+// The sum of squared differences from the mean of all devices' images, where the sum behind the mean was joined from parts: each device
+// centres its images about their own mean, and the parts are combined (passes/lower_prepare.c says how, and does the same with images),
+// so that both sums can be made in one read, and come together at once. FBL_NO_NODE where `node` is no such sum.
+static FblNodeId variance(Shard *s, const FblNode *node, FblName axis) {
+    const FblAttr *attr = &node->attr;
+    FblNodeId x, mean;
+    if (node->op != FBL_OP_SUM || !fbl_squared_difference(s->from, node->inputs[0], &x, &mean)) {
+        return FBL_NO_NODE;
+    }
+    int64_t total = 1;
+    const FblType *type = &s->from->nodes[x].type;
+    for (int32_t i = 0; i < attr->name_count; i++) {
+        total *= type->axes[fbl_type_find(type, attr->names[i])].extent;
+    }
+    FblNodeId sum = fbl_mean_of(s->from, mean, total);
+    if (sum == FBL_NO_NODE || s->values[sum].rows == FBL_NO_NODE || !fbl_sums_over(&s->from->nodes[sum], attr->names, attr->name_count) || s->from->nodes[sum].inputs[0] != x) {
+        return FBL_NO_NODE;
+    }
+    FblLoc loc = node->loc;
+    FblName shard = fbl_intern(s->from->ctx, SHARD_AXIS);
+    FblNodeId count = fbl_graph_const(s->to, FBL_F32, (double)(total / s->count), loc);
+    FblNodeId own = fbl_graph_binary(s->to, FBL_OP_DIV, s->values[sum].partial, count, loc);
+    FblNodeId inside = fbl_graph_binary(s->to, FBL_OP_SUB, part_of(s, x, axis), own, loc);
+    inside = fbl_graph_binary(s->to, FBL_OP_MUL, inside, inside, loc);
+    inside = join_parts(s, fbl_graph_reduce(s->to, FBL_OP_SUM, inside, attr->names, attr->name_count, loc), loc);
+    FblNodeId between = fbl_graph_binary(s->to, FBL_OP_DIV, s->values[sum].rows, count, loc);
+    between = fbl_graph_binary(s->to, FBL_OP_SUB, between, whole_of(s, mean), loc);
+    between = fbl_graph_binary(s->to, FBL_OP_MUL, between, between, loc);
+    between = fbl_graph_binary(s->to, FBL_OP_MUL, between, count, loc);
+    FblNodeId parts = fbl_graph_binary(s->to, FBL_OP_ADD, inside, between, loc);
+    return fbl_graph_reduce(s->to, FBL_OP_SUM, parts, &shard, 1, loc);
+}
+
+// The partial results `id` of an old node to the whole one. A few are joined and reduced in the order of the devices, as are maxima and minima (NaN
+// must win); many, and gradients, are summed by all_reduce.
+static FblNodeId combine(Shard *s, FblNodeId old, FblNodeId id, Value *value) {
+    const FblNode *node = &s->from->nodes[old];
+    bool reduction = fbl_op_info(node->op)->op_class == FBL_CLASS_REDUCE;
+    bool sum = !reduction || node->op == FBL_OP_SUM;
+    int64_t elements = fbl_type_elements(&node->type);
+    if (id == FBL_NO_NODE || (sum && (!reduction || s->gradient[old] || elements < 0 || elements > FEW_RESULTS / s->count || !joins(s, &node->type)))) {
+        return fbl_graph_add(s->to, FBL_OP_ALL_REDUCE, &id, 1, NULL, NULL, node->loc);
+    }
+    FblName axis = fbl_intern(s->from->ctx, SHARD_AXIS);
+    value->partial = id;
+    value->rows = join_parts(s, id, node->loc);
+    return fbl_graph_reduce(s->to, node->op, value->rows, &axis, 1, node->loc);
 }
 
 static FblStatus shard_node(Shard *s, FblNodeId old) {
@@ -241,11 +295,14 @@ static FblStatus shard_node(Shard *s, FblNodeId old) {
     }
     FblNode like = *node;
     like.type = kind == KEPT ? share_of(s, &node->type, result_axis) : node->type;
-    FblNodeId id = fbl_rebuild_add(s->to, &like, inputs, s->map);
-    if (kind == PARTIAL) {
-        id = combine(s, node, id);
+    Value value = {.axis = kind == KEPT ? result_axis : NULL, .whole = FBL_NO_NODE, .part = FBL_NO_NODE, .partial = FBL_NO_NODE, .rows = FBL_NO_NODE};
+    value.id = kind == PARTIAL ? variance(s, node, axis) : FBL_NO_NODE;
+    if (value.id == FBL_NO_NODE) {
+        value.id = fbl_rebuild_add(s->to, &like, inputs, s->map);
+        value.id = kind == PARTIAL ? combine(s, old, value.id, &value) : value.id;
     }
-    s->values[old] = (Value){id, kind == KEPT ? result_axis : NULL, FBL_NO_NODE, FBL_NO_NODE, NULL};
+    FblNodeId id = value.id;
+    s->values[old] = value;
     s->map[old] = id;
     return id == FBL_NO_NODE ? FBL_INTERNAL : FBL_OK;
 }
@@ -263,6 +320,15 @@ FblStatus fbl_graph_shard(FblGraph *graph, FblName axis, int count, FblGraph **o
     s.to = fbl_rebuild_begin(graph);
     s.values = FBL_NEW_ARRAY(graph->arena, Value, graph->count + 1);
     s.map = fbl_rebuild_map(graph);
+    s.gradient = FBL_NEW_ARRAY(graph->arena, bool, graph->count + 1);
+    for (size_t r = 0; r < graph->root_count; r++) {
+        s.gradient[graph->roots[r].node] = graph->roots[r].kind == FBL_ROOT_GRAD;
+    }
+    for (size_t id = 0; id < graph->count; id++) {
+        for (int32_t i = 0; i < graph->nodes[id].input_count; i++) {
+            s.gradient[graph->nodes[id].inputs[i]] = false;
+        }
+    }
     for (size_t id = 0; id < graph->count; id++) {
         FBL_TRY(shard_node(&s, (FblNodeId)id));
     }

@@ -111,7 +111,8 @@ FblStatus fbl_cuda_open(FblContext *ctx, int arch, int gpus, FblCudaDevice **out
 }
 
 FblStatus fbl_cuda_open_peer(FblContext *ctx, const FblCudaDevice *first, int ordinal, FblCudaDevice **out_device) {
-    FBL_TRY(open_one(ctx, ordinal, first->arch, out_device));
+    FBL_TRY(open_one(ctx, ordinal, 0, out_device));
+    (*out_device)->arch = first->arch;
     (*out_device)->group = first->group;
     return FBL_OK;
 }
@@ -159,6 +160,7 @@ FblStatus fbl_cuda_allocate(FblContext *ctx, FblCudaDevice *device, int64_t byte
 
 void fbl_cuda_release(FblCudaDevice *device, FblDevicePtr address) {
     if (address) {
+        device->api.stream_wait(device->stream); // clearing it may be under way
         device->api.memory_free(address);
     }
 }

@@ -31,7 +31,7 @@ typedef struct FblCudaDevice {
 // for sm_<arch> must run on it. FBL_DEVICE with a diagnostic: E0640 no driver, E0641 driver too old, E0642 no GPU, E0643 an architecture
 // that does not fit, and what fbl_cuda_group_open says.
 FblStatus fbl_cuda_open(FblContext *ctx, int arch, int gpus, FblCudaDevice **out_device);
-// A further GPU for the same code, with the group of `first`. Its context is left current.
+// A further GPU for the code of `first`, in its group, which sees to it that the GPU runs that code. Its context is left current.
 FblStatus fbl_cuda_open_peer(FblContext *ctx, const FblCudaDevice *first, int ordinal, FblCudaDevice **out_device);
 void fbl_cuda_close(FblCudaDevice *device);
 

@@ -12,6 +12,10 @@
 #include <cublasLt.h>
 #include "runtime/cuda/cublaslt_api.h"
 #endif
+#if __has_include(<nccl.h>)
+#include <nccl.h>
+#include "runtime/cuda/nccl_api.h"
+#endif
 
 #define _Noreturn // of C headers
 #include "codegen/cuda/nvrtc_api.h"
@@ -209,3 +213,27 @@ static_assert(!Same<int (*)(int), CUresult (*)(size_t)>::value && !Same<int (*)(
                   !Same<int (*)(unsigned *), CUresult (*)(size_t *)>::value && !Same<int (*)(void *), CUresult (*)(const void *)>::value && !Same<int (*)(void *), CUresult (*)(CUstream *)>::value &&
                   !Same<int (*)(float *), CUresult (*)(int *)>::value,
               "");
+
+#if __has_include(<nccl.h>)
+struct NcclSymbols {
+#define FBL_NCCL(field, symbol, result, parameters) static constexpr const char *field = symbol;
+    FBL_NCCL_FUNCTIONS(FBL_NCCL)
+#undef FBL_NCCL
+};
+enum { NCCL_FIRST = __COUNTER__ };
+#define NCCL_FUNCTION(field, theirs) static_assert(equal(NcclSymbols::field, #theirs) && Same<decltype(FblNcclApi::field), decltype(&theirs)>::value, #theirs); static_assert(__COUNTER__ > NCCL_FIRST, "")
+NCCL_FUNCTION(version, ncclGetVersion);
+NCCL_FUNCTION(init_all, ncclCommInitAll);
+NCCL_FUNCTION(destroy, ncclCommDestroy);
+NCCL_FUNCTION(group_start, ncclGroupStart);
+NCCL_FUNCTION(group_end, ncclGroupEnd);
+NCCL_FUNCTION(all_reduce, ncclAllReduce);
+NCCL_FUNCTION(all_gather, ncclAllGather);
+NCCL_FUNCTION(error_text, ncclGetErrorString);
+static_assert(__COUNTER__ - NCCL_FIRST - 1 == sizeof(FblNcclApi) / sizeof(void *), "a function of the table is missing above");
+SAME(FBL_NCCL_SUCCESS, ncclSuccess);
+SAME(FBL_NCCL_INT8, ncclInt8);
+SAME(FBL_NCCL_INT32, ncclInt32);
+SAME(FBL_NCCL_FLOAT32, ncclFloat32);
+SAME(FBL_NCCL_SUM, ncclSum);
+#endif

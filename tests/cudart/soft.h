@@ -31,12 +31,18 @@ enum {
     CAPTURE_WRONG_THREAD = 908,
 };
 
+#define SOFT_DEVICES 8 // at most
 #define MAX_ARGUMENTS 64
 #define MAX_MAPS 2 // tensor maps among the arguments
 
 // The first member of whatever a handle points to. Destroyed objects keep their memory, so that a handle that is used afterwards is
 // told from a live one.
 typedef enum Tag { DEAD, MODULE, FUNCTION, EVENT, STREAM, GRAPH_MADE, GRAPH_READY } Tag;
+
+typedef struct Handle {
+    Tag tag;
+    int device; // whose context made it
+} Handle;
 
 typedef unsigned long long Address;
 
@@ -45,7 +51,7 @@ typedef struct Stream Stream;
 typedef struct Graph Graph;
 
 typedef struct Module {
-    Tag tag;
+    Handle handle;
     void *library;
     void (*launch)(const char *, void (*)(void **), void **, const uint32_t *, const uint32_t *, uint32_t, uint64_t);
     Function *functions; // that were asked for
@@ -59,7 +65,7 @@ typedef struct SoftKernel {
 } SoftKernel;
 
 struct Function {
-    Tag tag;
+    Handle handle;
     Module *module;
     char name[160];
     void (*call)(void **);
@@ -70,7 +76,7 @@ struct Function {
 };
 
 typedef struct Event {
-    Tag tag;
+    Handle handle;
     unsigned flags;
     Stream *stream;
     uint64_t recorded, completed; // numbers of records asked for and reached
@@ -79,7 +85,16 @@ typedef struct Event {
     double charged; // microseconds of kernels before it
 } Event;
 
-typedef enum OpKind { LAUNCH, COPY, FILL, RECORD, WAIT, GRAPH, HOST } OpKind;
+// Where streams of several devices come together (soft_nccl.c): `meet` is called when all have come, again in every round of graphs.
+typedef struct SoftMeeting SoftMeeting;
+struct SoftMeeting {
+    int count;
+    void (*meet)(SoftMeeting *meeting);
+    struct Stream *streams[SOFT_DEVICES];
+    uint64_t arrived[SOFT_DEVICES], finished; // rounds
+};
+
+typedef enum OpKind { LAUNCH, COPY, FILL, RECORD, WAIT, HOST, MEET } OpKind;
 
 typedef struct Op {
     OpKind kind;
@@ -93,23 +108,26 @@ typedef struct Op {
     size_t bytes;
     unsigned char value;
     Event *event;
-    uint64_t number; // of the event's record
-    Graph *graph;
+    uint64_t number; // of the event's record, or of the meeting's round once the stream has come to it
+    SoftMeeting *meeting;
+    int rank; // of the stream in the meeting
     void (*host)(void *); // called with `to`
 } Op;
 
 struct Graph {
-    Tag tag;
+    Handle handle;
     Op *ops;
     size_t count, capacity;
 };
 
 struct Stream {
-    Tag tag;
+    Handle handle;
     Graph queue;
     size_t done;
     Graph *capturing;
+    const void *capturer; // the thread that captures
     bool invalidated; // something happened that a capture does not survive
+    bool meeting;     // waits for other devices
     unsigned number;  // streams are numbered in the order in which they are made
     Stream *next;
 };
@@ -129,15 +147,18 @@ _Noreturn void soft_violation(const char *what);
 Op *soft_push(Graph *graph);
 // Runs a stream's work up to a place of its queue.
 void soft_drain(Stream *stream, size_t until);
-void soft_drain_all(void);
 // To be called when work was put onto a stream: does it at once where FBL_SOFT_GPU=eager says so.
 void soft_added(Stream *stream);
 
-int soft_allocate(void **out, size_t bytes, bool pinned);
+int soft_allocate(void **out, size_t bytes, bool pinned, int device);
 int soft_release(void *memory, bool pinned);
-// Allocations that were not freed.
-size_t soft_blocks(void);
-// Whether [memory, memory + bytes) lies in one allocation of the kind.
-bool soft_inside(const void *memory, size_t bytes, bool pinned);
+// Allocations of a device that were not freed.
+size_t soft_blocks(int device);
+// Whether [memory, memory + bytes) lies in one allocation: of pinned memory, or of this device's.
+bool soft_inside_pinned(const void *memory, size_t bytes);
+bool soft_inside(const void *memory, size_t bytes, int device);
+
+// Puts a meeting onto the stream of one of its ranks.
+void soft_meet(Stream *stream, SoftMeeting *meeting, int rank);
 
 #endif

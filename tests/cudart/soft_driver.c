@@ -9,7 +9,7 @@
 //
 // Work on a stream is done as late as the API allows - when something waits for it - so that a missing wait shows: pinned
 // memory that is written too early, numbers that are read too early.
-// FBL_SOFT_GPU in the environment is a list of comma-separated settings: no_device; version=11040; arch=60;
+// FBL_SOFT_GPU in the environment is a list of comma-separated settings: no_device; devices=2; version=11040; arch=60; second_arch=80;
 // memory=BYTES in all; fault=N, the N-th kernel (from 1) faults; eager=N, work on the N-th stream (from 1) is done as early as the API
 // allows, so that work that overtakes another stream's shows.
 // FBL_SOFT_CHARGE makes events tell a time that is made up: TILE=MICROSECONDS, separated by semicolons, is what a kernel costs
@@ -30,33 +30,36 @@
 enum { NO_TIMING = 2 }; // CU_EVENT_DISABLE_TIMING
 
 static bool started;
-static int retained;     // of the primary context
+static int retained[SOFT_DEVICES]; // of the primary contexts
 static int made;         // streams so far
-static size_t objects;   // modules, events, streams and graphs that are alive
-static _Thread_local bool current;       // this thread has the context
-static _Thread_local Stream *capturing;  // that this thread has begun to capture
+static size_t objects[SOFT_DEVICES]; // modules, events, streams and graphs that are alive
+static _Thread_local int current = -1; // the device whose context this thread has
+static _Thread_local int captures;     // streams that this thread has begun to capture; its address names the thread
 
 static int architecture(void) { return (int)soft_setting("arch", 90); }
 
-static bool live(const void *handle, Tag tag) { return handle && *(const Tag *)handle == tag; }
+static bool live(const void *handle, Tag tag) { return handle && ((const Handle *)handle)->tag == tag; }
+
+static int devices(void) { return soft_setting("no_device", 0) ? 0 : (int)soft_setting("devices", 1); }
 
 static void *make(size_t size, Tag tag) {
-    Tag *object = calloc(1, size);
+    Handle *object = calloc(1, size);
     if (!object) {
         abort();
     }
-    *object = tag;
-    objects += tag != FUNCTION;
+    *object = (Handle){tag, current};
+    objects[current] += tag != FUNCTION;
     return object;
 }
 
 static void kill_object(void *handle) {
-    *(Tag *)handle = DEAD;
-    objects--;
+    Handle *object = handle;
+    object->tag = DEAD;
+    objects[object->device]--;
 }
 
 // Whether a call may be made at all.
-static int enter(void) { return !started ? NOT_INITIALIZED : !current || retained == 0 ? INVALID_CONTEXT : soft_sticky; }
+static int enter(void) { return !started ? NOT_INITIALIZED : current < 0 || retained[current] == 0 ? INVALID_CONTEXT : soft_sticky; }
 
 static int spoil(Stream *stream) {
     stream->invalidated = true;
@@ -66,13 +69,21 @@ static int spoil(Stream *stream) {
 // The same for calls that a capture on this thread does not survive.
 static int enter_outside(void) {
     int result = enter();
-    return result == SUCCESS && capturing ? spoil(capturing) : result;
+    if (result != SUCCESS || captures == 0) {
+        return result;
+    }
+    for (Stream *stream = soft_streams; stream; stream = stream->next) {
+        if (stream->capturer == &captures) {
+            spoil(stream);
+        }
+    }
+    return CAPTURE_UNSUPPORTED;
 }
 
 // The same for work on a stream. The legacy default stream is none that the program may use.
 static int enter_stream(const Stream *stream) {
     int result = enter();
-    return result != SUCCESS ? result : !live(stream, STREAM) ? INVALID_HANDLE : stream->invalidated ? CAPTURE_INVALIDATED : SUCCESS;
+    return result != SUCCESS ? result : !live(stream, STREAM) || stream->handle.device != current ? INVALID_HANDLE : stream->invalidated ? CAPTURE_INVALIDATED : SUCCESS;
 }
 
 static Op *add(Stream *stream) { return soft_push(stream->capturing ? stream->capturing : &stream->queue); }
@@ -93,23 +104,23 @@ EXPORT int cuDriverGetVersion(int *version) {
 }
 EXPORT int cuDeviceGetCount(int *count);
 EXPORT int cuDeviceGetCount(int *count) {
-    *count = started && soft_setting("no_device", 0) == 0;
+    *count = started ? devices() : 0;
     return !started ? NOT_INITIALIZED : *count ? SUCCESS : NO_DEVICE;
 }
 EXPORT int cuDeviceGet(int *device, int ordinal);
 EXPORT int cuDeviceGet(int *device, int ordinal) {
     *device = ordinal;
-    return !started ? NOT_INITIALIZED : ordinal == 0 ? SUCCESS : INVALID_VALUE;
+    return !started ? NOT_INITIALIZED : ordinal >= 0 && ordinal < devices() ? SUCCESS : INVALID_VALUE;
 }
 EXPORT int cuDeviceGetName(char *name, int length, int device);
 EXPORT int cuDeviceGetName(char *name, int length, int device) {
     snprintf(name, (size_t)length, "Soft GPU");
-    return started && device == 0 ? SUCCESS : INVALID_VALUE;
+    return started && device >= 0 && device < devices() ? SUCCESS : INVALID_VALUE;
 }
 EXPORT int cuDeviceGetAttribute(int *value, int attribute, int device);
 EXPORT int cuDeviceGetAttribute(int *value, int attribute, int device) {
-    int arch = architecture();
-    if (!started || device != 0) {
+    int arch = device == 1 ? (int)soft_setting("second_arch", architecture()) : architecture();
+    if (!started || device < 0 || device >= devices()) {
         return INVALID_VALUE;
     }
     switch (attribute) {
@@ -121,31 +132,32 @@ EXPORT int cuDeviceGetAttribute(int *value, int attribute, int device) {
 }
 EXPORT int cuDevicePrimaryCtxRetain(void **context, int device);
 EXPORT int cuDevicePrimaryCtxRetain(void **context, int device) {
-    if (!started || device != 0) {
+    if (!started || device < 0 || device >= devices()) {
         return INVALID_VALUE;
     }
-    retained++;
-    *context = &retained;
+    retained[device]++;
+    *context = &retained[device];
     return SUCCESS;
 }
 EXPORT int cuDevicePrimaryCtxRelease_v2(int device);
 EXPORT int cuDevicePrimaryCtxRelease_v2(int device) {
-    if (device != 0 || retained == 0) {
+    if (device < 0 || device >= devices() || retained[device] == 0) {
         return INVALID_CONTEXT;
     }
-    if (--retained == 0 && !soft_sticky && (objects > 0 || soft_blocks() > 0)) {
+    if (--retained[device] == 0 && !soft_sticky && (objects[device] > 0 || soft_blocks(device) > 0)) {
         char text[120];
-        snprintf(text, sizeof text, "the context goes, but %zu modules, events, streams and graphs and %zu allocations are left", objects, soft_blocks());
+        snprintf(text, sizeof text, "the context goes, but %zu modules, events, streams and graphs and %zu allocations are left", objects[device], soft_blocks(device));
         soft_violation(text);
     }
     return SUCCESS;
 }
 EXPORT int cuCtxSetCurrent(void *context);
 EXPORT int cuCtxSetCurrent(void *context) {
-    if (!started || (context && (context != &retained || retained == 0))) {
+    int *which = context;
+    if (!started || (context && (which < retained || which >= retained + SOFT_DEVICES || *which == 0))) {
         return INVALID_CONTEXT;
     }
-    current = context != NULL;
+    current = context ? (int)(which - retained) : -1;
     return SUCCESS;
 }
 // Memory ------------------------------------------------------------------------------------------------------------
@@ -159,7 +171,7 @@ EXPORT int cuMemAlloc_v2(Address *address, size_t bytes);
 EXPORT int cuMemAlloc_v2(Address *address, size_t bytes) {
     void *memory = NULL;
     int result = enter_outside();
-    result = result ? result : bytes == 0 ? INVALID_VALUE : soft_allocate(&memory, bytes, false);
+    result = result ? result : bytes == 0 ? INVALID_VALUE : soft_allocate(&memory, bytes, false, current);
     *address = (Address)(uintptr_t)memory;
     return result;
 }
@@ -171,7 +183,7 @@ EXPORT int cuMemFree_v2(Address address) {
 EXPORT int cuMemHostAlloc(void **memory, size_t bytes, unsigned flags);
 EXPORT int cuMemHostAlloc(void **memory, size_t bytes, unsigned flags) {
     int result = enter_outside();
-    return result ? result : flags || bytes == 0 ? INVALID_VALUE : soft_allocate(memory, bytes, true);
+    return result ? result : flags || bytes == 0 ? INVALID_VALUE : soft_allocate(memory, bytes, true, current);
 }
 EXPORT int cuMemFreeHost(void *memory);
 EXPORT int cuMemFreeHost(void *memory) {
@@ -181,9 +193,9 @@ EXPORT int cuMemFreeHost(void *memory) {
 EXPORT int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t bytes, Stream *stream);
 EXPORT int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t bytes, Stream *stream) {
     void *target = (void *)(uintptr_t)to;
-    bool pinned = soft_inside(from, bytes, true);
+    bool pinned = soft_inside_pinned(from, bytes);
     int result = enter_stream(stream);
-    if (result != SUCCESS || !soft_inside(target, bytes, false)) {
+    if (result != SUCCESS || !soft_inside(target, bytes, current)) {
         return result ? result : INVALID_VALUE;
     }
     if (stream->capturing && !pinned) {
@@ -200,9 +212,9 @@ EXPORT int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t bytes, Stre
 }
 EXPORT int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t bytes, Stream *stream);
 EXPORT int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t bytes, Stream *stream) {
-    bool pinned = soft_inside(to, bytes, true);
+    bool pinned = soft_inside_pinned(to, bytes);
     int result = enter_stream(stream);
-    if (result != SUCCESS || !soft_inside((void *)(uintptr_t)from, bytes, false)) {
+    if (result != SUCCESS || !soft_inside((void *)(uintptr_t)from, bytes, current)) {
         return result ? result : INVALID_VALUE;
     }
     if (stream->capturing && !pinned) {
@@ -218,7 +230,7 @@ EXPORT int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, Stream *
 EXPORT int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, Stream *stream) {
     int result = enter_stream(stream);
     bool apart = to + bytes <= from || from + bytes <= to;
-    if (result != SUCCESS || !apart || !soft_inside((void *)(uintptr_t)from, bytes, false) || !soft_inside((void *)(uintptr_t)to, bytes, false)) {
+    if (result != SUCCESS || !apart || !soft_inside((void *)(uintptr_t)from, bytes, current) || !soft_inside((void *)(uintptr_t)to, bytes, current)) {
         return result ? result : INVALID_VALUE;
     }
     *add(stream) = (Op){.kind = COPY, .to = (void *)(uintptr_t)to, .from = (void *)(uintptr_t)from, .bytes = bytes};
@@ -227,7 +239,7 @@ EXPORT int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, Stream *
 EXPORT int cuMemsetD8Async(Address to, unsigned char value, size_t bytes, Stream *stream);
 EXPORT int cuMemsetD8Async(Address to, unsigned char value, size_t bytes, Stream *stream) {
     int result = enter_stream(stream);
-    if (result != SUCCESS || !soft_inside((void *)(uintptr_t)to, bytes, false)) {
+    if (result != SUCCESS || !soft_inside((void *)(uintptr_t)to, bytes, current)) {
         return result ? result : INVALID_VALUE;
     }
     *add(stream) = (Op){.kind = FILL, .to = (void *)(uintptr_t)to, .value = value, .bytes = bytes};
@@ -277,12 +289,12 @@ EXPORT int cuModuleUnload(Module *module) {
         return result ? result : INVALID_HANDLE;
     }
     for (Stream *stream = soft_streams; stream; stream = stream->next) {
-        if (stream->done < stream->queue.count) {
+        if (stream->handle.device == module->handle.device && stream->done < stream->queue.count) {
             soft_violation("a module is unloaded while work is under way");
         }
     }
     for (Function *function = module->functions; function; function = function->next) {
-        function->tag = DEAD;
+        function->handle.tag = DEAD;
     }
     dlclose(module->library);
     kill_object(module);
@@ -338,7 +350,7 @@ EXPORT int cuFuncSetAttribute(Function *function, int attribute, int value) {
     return SUCCESS;
 }
 static bool map_possible(const void *map, const void *address) {
-    return enter() == SUCCESS && architecture() >= 90 && (uintptr_t)map % 128 == 0 && soft_inside(address, 1, false);
+    return enter() == SUCCESS && architecture() >= 90 && (uintptr_t)map % 128 == 0 && soft_inside(address, 1, current);
 }
 EXPORT int cuTensorMapEncodeTiled(void *map, int format, unsigned rank, void *address, const uint64_t *extents, const uint64_t *strides, const uint32_t *box, const uint32_t *steps,
                                   int interleave, int swizzle, int promotion, int fill);
@@ -358,7 +370,7 @@ EXPORT int cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned
 EXPORT int cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, Stream *stream,
                           void **parameters, void **extra) {
     int result = enter_stream(stream);
-    if (result != SUCCESS || !live(function, FUNCTION)) {
+    if (result != SUCCESS || !live(function, FUNCTION) || function->handle.device != current) {
         return result ? result : INVALID_HANDLE;
     }
     bool grid = gx >= 1 && gx <= INT32_MAX && gy >= 1 && gy <= 65535 && gz >= 1 && gz <= 65535;
@@ -386,6 +398,11 @@ EXPORT int cuLaunchHostFunc(Stream *stream, void (*function)(void *), void *argu
         result = added(stream);
     }
     return result;
+}
+void soft_meet(Stream *stream, SoftMeeting *meeting, int rank) {
+    meeting->streams[rank] = stream;
+    *add(stream) = (Op){.kind = MEET, .meeting = meeting, .rank = rank};
+    soft_added(stream);
 }
 // Streams and graphs ------------------------------------------------------------------------------------------------
 EXPORT int cuStreamCreate(Stream **stream, unsigned flags);
@@ -450,11 +467,12 @@ EXPORT int cuStreamBeginCapture_v2(Stream *stream, int mode) {
     if (result != SUCCESS || mode != 1) { // of this thread's calls, as another mode would forbid calls of others
         return result ? result : INVALID_VALUE;
     }
-    if (capturing || stream->capturing) {
+    if (stream->capturing) {
         return CAPTURE_UNSUPPORTED;
     }
     stream->capturing = make(sizeof(Graph), GRAPH_MADE);
-    capturing = stream;
+    stream->capturer = &captures;
+    captures++;
     return SUCCESS;
 }
 EXPORT int cuStreamEndCapture(Stream *stream, Graph **graph);
@@ -464,13 +482,14 @@ EXPORT int cuStreamEndCapture(Stream *stream, Graph **graph) {
     if (result != SUCCESS || !live(stream, STREAM)) {
         return result ? result : INVALID_HANDLE;
     }
-    if (capturing != stream) {
+    if (stream->capturer != &captures) {
         return stream->capturing ? CAPTURE_WRONG_THREAD : INVALID_VALUE;
     }
     Graph *made_graph = stream->capturing;
     bool invalidated = stream->invalidated;
     stream->capturing = NULL;
-    capturing = NULL;
+    stream->capturer = NULL;
+    captures--;
     stream->invalidated = false;
     if (invalidated) {
         kill_object(made_graph);
@@ -503,7 +522,9 @@ EXPORT int cuGraphLaunch(Graph *exec, Stream *stream) {
     if (stream->capturing) {
         return spoil(stream);
     }
-    *add(stream) = (Op){.kind = GRAPH, .graph = exec};
+    for (size_t i = 0; i < exec->count; i++) {
+        *add(stream) = exec->ops[i];
+    }
     return added(stream);
 }
 EXPORT int cuGraphExecDestroy(Graph *exec);
@@ -512,8 +533,7 @@ EXPORT int cuGraphExecDestroy(Graph *exec) {
     if (result != SUCCESS || !live(exec, GRAPH_READY)) {
         return result ? result : INVALID_HANDLE;
     }
-    soft_drain_all(); // one under way is finished first
-    free(exec->ops);
+    free(exec->ops); // one under way has a copy
     kill_object(exec);
     return soft_sticky;
 }

@@ -13,7 +13,6 @@
 #define EXPORT __attribute__((visibility("default")))
 enum { NCCL_SUCCESS = 0, NCCL_SYSTEM_ERROR = 2, NCCL_INVALID_ARGUMENT = 4, NCCL_INVALID_USAGE = 5 };
 enum { INT8 = 0, INT32 = 2, FLOAT32 = 7 };
-#define MAX_RANKS 8
 
 typedef struct Clique Clique;
 
@@ -28,18 +27,18 @@ typedef struct Operation {
     bool sum;
     int type, asked;
     size_t count;
-    const void *from[MAX_RANKS];
-    void *to[MAX_RANKS];
-    Stream *streams[MAX_RANKS];
+    const void *from[SOFT_DEVICES];
+    void *to[SOFT_DEVICES];
+    Stream *streams[SOFT_DEVICES];
     struct Operation *next; // of the group
 } Operation;
 
 struct Clique {
     int count, alive;
-    int devices[MAX_RANKS];
-    Communicator ranks[MAX_RANKS];
+    int devices[SOFT_DEVICES];
+    Communicator ranks[SOFT_DEVICES];
     Operation *first, *last;     // of the group
-    Operation *at[MAX_RANKS];    // the last that a rank asked for
+    Operation *at[SOFT_DEVICES];    // the last that a rank asked for
     struct Clique *next;
 };
 
@@ -88,7 +87,7 @@ EXPORT int ncclCommInitAll(Communicator **communicators, int count, const int *d
     if (setting && strcmp(setting, "refuse") == 0) {
         return NCCL_SYSTEM_ERROR;
     }
-    if (count < 1 || count > MAX_RANKS) {
+    if (count < 1 || count > SOFT_DEVICES) {
         return NCCL_INVALID_ARGUMENT;
     }
     Clique *clique = calloc(1, sizeof *clique);
@@ -128,8 +127,8 @@ static int ask(bool sum, const void *from, void *to, size_t count, int type, Com
     if (depth == 0 && clique->count > 1) {
         return failed = NCCL_INVALID_USAGE; // a real one would wait for the other ranks for ever
     }
-    if ((type != INT8 && type != INT32 && type != FLOAT32) || (sum && type == INT8) || soft_stream_device(stream) != clique->devices[rank] ||
-        !soft_inside_device(from, bytes, clique->devices[rank]) || !soft_inside_device(to, out, clique->devices[rank])) {
+    if ((type != INT8 && type != INT32 && type != FLOAT32) || (sum && type == INT8) || stream->handle.device != clique->devices[rank] ||
+        !soft_inside(from, bytes, clique->devices[rank]) || !soft_inside(to, out, clique->devices[rank])) {
         return failed = NCCL_INVALID_ARGUMENT;
     }
     Operation *o = clique->at[rank] ? clique->at[rank]->next : clique->first;

@@ -9,6 +9,7 @@ typedef struct Block {
     void *memory;
     size_t bytes;
     bool pinned;
+    int device;
     struct Block *next;
 } Block;
 
@@ -63,12 +64,19 @@ static Block *find_block(const void *memory) {
     return NULL;
 }
 
-bool soft_inside(const void *memory, size_t bytes, bool pinned) {
+static bool inside(const Block *block, const void *memory, size_t bytes) { return bytes <= block->bytes - (size_t)((const uint8_t *)memory - (const uint8_t *)block->memory); }
+
+bool soft_inside_pinned(const void *memory, size_t bytes) {
     const Block *block = find_block(memory);
-    return block && block->pinned == pinned && bytes <= block->bytes - (size_t)((const uint8_t *)memory - (const uint8_t *)block->memory);
+    return block && block->pinned && inside(block, memory, bytes);
 }
 
-int soft_allocate(void **out, size_t bytes, bool pinned) {
+bool soft_inside(const void *memory, size_t bytes, int device) {
+    const Block *block = find_block(memory);
+    return block && !block->pinned && block->device == device && inside(block, memory, bytes);
+}
+
+int soft_allocate(void **out, size_t bytes, bool pinned, int device) {
     if (!pinned && (double)soft_used + (double)bytes > soft_setting("memory", 8e9)) {
         return OUT_OF_MEMORY;
     }
@@ -82,6 +90,7 @@ int soft_allocate(void **out, size_t bytes, bool pinned) {
     memset(block->memory, 0xff, size); // NaN to who reads before writing
     block->bytes = bytes;
     block->pinned = pinned;
+    block->device = device;
     block->next = blocks;
     blocks = block;
     soft_used += pinned ? 0 : bytes;
@@ -94,11 +103,6 @@ static bool in_block(const Block *block, const void *memory) { return memory && 
 static bool op_uses(const Op *op, const Block *block) {
     for (int i = 0; op->kind == LAUNCH && i < op->function->kernel->count; i++) {
         if (op->function->kernel->sizes[i] == 0 && in_block(block, (const void *)(uintptr_t)op->arguments[i])) {
-            return true;
-        }
-    }
-    for (size_t i = 0; op->kind == GRAPH && i < op->graph->count; i++) {
-        if (op_uses(&op->graph->ops[i], block)) {
             return true;
         }
     }
@@ -133,10 +137,10 @@ int soft_release(void *memory, bool pinned) {
     return INVALID_VALUE;
 }
 
-size_t soft_blocks(void) {
+size_t soft_blocks(int device) {
     size_t count = 0;
     for (const Block *block = blocks; block; block = block->next) {
-        count++;
+        count += block->device == device;
     }
     return count;
 }
@@ -163,7 +167,7 @@ static int check_pointers(const Op *op) {
         if (op->function->kernel->sizes[i] != 0 || address == 0) {
             continue;
         }
-        if (!soft_inside((const void *)(uintptr_t)address, 0, false)) {
+        if (!soft_inside((const void *)(uintptr_t)address, 0, op->function->handle.device)) {
             return ILLEGAL_ADDRESS;
         }
         if (address % 16 != 0) {
@@ -210,18 +214,53 @@ static void run_op(Op *op) {
             soft_drain(op->event->stream, op->event->stream->done + 1);
         }
         break;
-    case GRAPH:
-        for (size_t i = 0; i < op->graph->count; i++) {
-            run_op(&op->graph->ops[i]);
-        }
-        break;
+    case MEET: break; // come_together has done it
     }
     free(op->owned);
     op->owned = NULL;
 }
 
+static bool eager_call; // work is done before others may have put theirs
+
+// Whether all streams have come to the meeting that is next on `stream`: runs the others up to it. False where that must wait.
+static bool come_together(Stream *stream, Op *op) {
+    SoftMeeting *meeting = op->meeting;
+    if (stream->meeting) {
+        return false; // it is being waited for
+    }
+    if (op->number == 0) {
+        op->number = ++meeting->arrived[op->rank];
+    }
+    uint64_t round = op->number;
+    stream->meeting = true;
+    bool all = true;
+    for (int r = 0; r < meeting->count && meeting->finished < round; r++) {
+        Stream *other = meeting->streams[r];
+        while (meeting->arrived[r] < round) {
+            size_t done = other->done, count = other->queue.count;
+            soft_drain(other, done + 1);
+            if (other->done == done && other->queue.count == count && meeting->arrived[r] < round) {
+                if (!eager_call && !other->meeting) {
+                    soft_violation("a collective that not all devices come to");
+                }
+                all = false;
+                break;
+            }
+        }
+    }
+    stream->meeting = false;
+    if (all && meeting->finished < round) {
+        meeting->meet(meeting);
+        meeting->finished = round;
+    }
+    return meeting->finished >= round;
+}
+
 void soft_drain(Stream *stream, size_t until) {
     while (stream->done < until && stream->done < stream->queue.count) {
+        if (stream->queue.ops[stream->done].kind == MEET && !soft_sticky && !come_together(stream, &stream->queue.ops[stream->done])) {
+            return;
+        }
         Op op = stream->queue.ops[stream->done++];
         if (!soft_sticky) {
             run_op(&op);
@@ -232,14 +271,10 @@ void soft_drain(Stream *stream, size_t until) {
     }
 }
 
-void soft_drain_all(void) {
-    for (Stream *stream = soft_streams; stream; stream = stream->next) {
-        soft_drain(stream, SIZE_MAX);
-    }
-}
-
 void soft_added(Stream *stream) {
     if (!stream->capturing && stream->number == (unsigned)soft_setting("eager", 0)) {
+        eager_call = true;
         soft_drain(stream, SIZE_MAX);
+        eager_call = false;
     }
 }

@@ -128,8 +128,8 @@ static void recorded_values(void **state) {
         assert_true(strncmp(line, "case ", 5) == 0);
         run_case(&lines, line, seen);
     }
-    // PARAM and STATE are read as INPUT is; BETA has a test of its own below.
-    seen[FBL_OP_PARAM] = seen[FBL_OP_STATE] = seen[FBL_OP_BETA] = true;
+    // PARAM and STATE are read as INPUT is; BETA and collectives have tests of their own below.
+    seen[FBL_OP_PARAM] = seen[FBL_OP_STATE] = seen[FBL_OP_BETA] = seen[FBL_OP_ALL_REDUCE] = seen[FBL_OP_ALL_GATHER] = true;
     for (int op = 0; op < FBL_OP_COUNT; op++) {
         if (!seen[op]) {
             fail_msg("no recorded case for `%s`", fbl_op_info((FblOp)op)->text);
@@ -285,10 +285,51 @@ static void beta_op(void **state) {
     fbl_context_destroy(ctx);
 }
 
+// Three shards see each other's values; as many as the types say, or E0244.
+static void collectives(void **state) {
+    (void)state;
+    FblContext *ctx = fbl_context_create();
+    FblGraph *graph = read_graph(ctx, "graph g {\n"
+                                      "  %0 = input() {symbol=\"x\"} : f32[a=2, b=2]\n"
+                                      "  %1 = all_reduce(%0) : f32[a=2, b=2]\n"
+                                      "  %2 = all_gather(%0) : f32[a=6, b=2]\n"
+                                      "  output sum = %1\n"
+                                      "  output all = %2\n"
+                                      "}\n");
+    assert_int_equal(fbl_graph_verify(graph), FBL_OK);
+    FblInterpOptions options = {0};
+    FblBindings leaves[3] = {{0}}, outputs[3] = {{0}};
+    for (int s = 0; s < 3; s++) {
+        FblTensor x;
+        assert_int_equal(fbl_tensor_create(&graph->nodes[0].type, &x), FBL_OK);
+        for (int i = 0; i < 4; i++) {
+            x.data[i] = 10 * s + i;
+        }
+        assert_int_equal(fbl_bindings_set(&leaves[s], fbl_intern(ctx, "x"), x), FBL_OK);
+    }
+    assert_int_equal(fbl_interp_shards(graph, 3, leaves, &options, outputs), FBL_OK);
+    for (int s = 0; s < 3; s++) {
+        const FblTensor *sum = fbl_bindings_find(&outputs[s], fbl_intern(ctx, "sum")), *all = fbl_bindings_find(&outputs[s], fbl_intern(ctx, "all"));
+        for (int i = 0; i < 4; i++) {
+            assert_true(sum->data[i] == 30 + 3 * i);
+        }
+        for (int i = 0; i < 12; i++) {
+            assert_true(all->data[i] == 10 * (i / 4) + i % 4);
+        }
+        fbl_bindings_free(&outputs[s]);
+    }
+    assert_int_equal(fbl_interp_shards(graph, 2, leaves, &options, outputs), FBL_USER);
+    for (int s = 0; s < 3; s++) {
+        fbl_bindings_free(&leaves[s]);
+        fbl_bindings_free(&outputs[s]);
+    }
+    fbl_context_destroy(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recorded_values), cmocka_unit_test(leaves_and_roots), cmocka_unit_test(rounds_to_f32),
-        cmocka_unit_test(run_errors),      cmocka_unit_test(beta_moments),     cmocka_unit_test(beta_op),
+        cmocka_unit_test(run_errors),      cmocka_unit_test(beta_moments),     cmocka_unit_test(beta_op), cmocka_unit_test(collectives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,8 +96,8 @@ static void dumps_every_phase(void **state) {
     Run r = RUN(ctx, "dump-dir", folder);
     must(ctx, r.status, "run");
     const char *names[] = {"00-input.module", "01-canon-forward.module", "02-cse-forward.module", "03-grad.module",
-                           "04-canon.module", "05-hoist.module",         "06-cse.module",         "07-dce.module"};
-    for (int i = 0; i < 8; i++) {
+                           "04-canon.module", "05-hoist.module",         "06-shard.module",       "07-cse.module", "08-dce.module"};
+    for (int i = 0; i < 9; i++) {
         const char *path = fbl_path_join(ctx, folder, names[i]);
         assert_true(fbl_path_exists(path));
         unlink(path);

@@ -54,6 +54,12 @@ static FblStatus read_imbalance(FblContext *ctx, const FblValue *dataset, FblImb
     return FBL_OK;
 }
 
+// The frontend refuses names that are not in its table (E0173): this one is there and not here.
+static FblStatus unknown(FblContext *ctx, const FblValue *call) {
+    fbl_error(ctx, "E0704", call->loc, "`%s` is known to the language, but not to the data loader", call->string);
+    return FBL_INTERNAL;
+}
+
 static FblStatus read_dataset(FblContext *ctx, const FblRecipe *recipe, const char *data_dir, const char *source_dir, FblDatasetSpec *out) {
     const FblValue *call = &recipe->dataset;
     if (call->kind != FBL_VALUE_CALL) {
@@ -65,16 +71,14 @@ static FblStatus read_dataset(FblContext *ctx, const FblRecipe *recipe, const ch
         const char *name;
         FblDatasetKind kind;
     } kinds[] = {{"cifar10", FBL_DATASET_CIFAR10}, {"cifar100", FBL_DATASET_CIFAR100}, {"image_folder", FBL_DATASET_FOLDER}, {"image_list", FBL_DATASET_LIST}};
-    bool known = false;
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (strcmp(kinds[i].name, call->string) == 0) {
-            out->kind = kinds[i].kind;
-            known = true;
-        }
+    size_t number = 0;
+    while (number < sizeof kinds / sizeof kinds[0] && strcmp(kinds[number].name, call->string) != 0) {
+        number++;
     }
-    if (!known) {
-        return fbl_error(ctx, "E0701", call->loc, "there is no data set called `%s`", call->string);
+    if (number == sizeof kinds / sizeof kinds[0]) {
+        return unknown(ctx, call);
     }
+    out->kind = kinds[number].kind;
     const char *directory = string_of(call, "directory", 0), *root = string_of(call, "root", 2);
     out->directory = data_dir ? data_dir : locate(ctx, directory, source_dir);
     out->root = data_dir ? data_dir : locate(ctx, root, source_dir);
@@ -122,7 +126,7 @@ static FblStatus read_augment(FblContext *ctx, const FblRecipe *recipe, FblTrans
                  {"rand_augment", FBL_AUGMENT_RAND_AUGMENT}};
     for (size_t i = 0; i < recipe->augment.count; i++) {
         const FblValue *call = &recipe->augment.items[i];
-        const char *name = call->kind == FBL_VALUE_CALL ? call->string : "?";
+        const char *name = call->string;
         if (strcmp(name, "mixup") == 0) {
             continue; // of whole batches: its alpha is the recipe's `mixup`
         }
@@ -131,18 +135,18 @@ static FblStatus read_augment(FblContext *ctx, const FblRecipe *recipe, FblTrans
             continue;
         }
         if (out->count == FBL_AUGMENT_MAX) {
-            return fbl_error(ctx, "E0703", call->loc, "at most %d augmentations", FBL_AUGMENT_MAX);
+            FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0703", call->loc, "a recipe has at most %d augmentations", FBL_AUGMENT_MAX);
+            fbl_diag_hint(ctx, diag, "mixup and cutmix do not count");
+            return FBL_USER;
         }
-        bool known = false;
-        for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
-            if (strcmp(kinds[k].name, name) == 0) {
-                out->ops[out->count++] = augment_of(kinds[k].kind, call);
-                known = true;
-            }
+        size_t k = 0;
+        while (k < sizeof kinds / sizeof kinds[0] && strcmp(kinds[k].name, name) != 0) {
+            k++;
         }
-        if (!known) {
-            return fbl_error(ctx, "E0703", call->loc, "there is no augmentation called `%s`", name);
+        if (k == sizeof kinds / sizeof kinds[0]) {
+            return unknown(ctx, call);
         }
+        out->ops[out->count++] = augment_of(kinds[k].kind, call);
     }
     return FBL_OK;
 }
@@ -163,7 +167,7 @@ FblStatus fbl_data_from_recipe(FblContext *ctx, const FblRecipe *recipe, const c
     read_normalize(recipe, &out_data->transform);
     if (recipe->sampler.kind == FBL_VALUE_CALL) {
         if (!fbl_sampler_kind(recipe->sampler.string, &out_data->sampler.kind)) {
-            return fbl_error(ctx, "E0704", recipe->sampler.loc, "there is no sampler called `%s`", recipe->sampler.string);
+            return unknown(ctx, &recipe->sampler);
         }
         out_data->sampler.beta = real_of(&recipe->sampler, "beta", 0, 0);
     }

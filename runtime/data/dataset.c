@@ -36,6 +36,8 @@ static void free_names(char **names, int64_t count) {
 void fbl_dataset_deinit(FblDataset *data) {
     free(data->pixels);
     free_names(data->paths, data->count);
+    free(data->origin.list);
+    free(data->origin.lines);
     free(data->labels);
     free(data->class_counts);
     free_names(data->class_names, data->classes);
@@ -132,6 +134,22 @@ FblStatus fbl_dataset_set_names(FblContext *ctx, FblDataset *data, const char *c
     return FBL_OK;
 }
 
+static FblStatus move_origin(FblContext *ctx, FblImageOrigin *from, const int64_t *indices, int64_t count, FblImageOrigin *to) {
+    if (from->list == NULL) {
+        return FBL_OK;
+    }
+    to->lines = malloc(((size_t)count + 1) * sizeof *to->lines);
+    if (to->lines == NULL) {
+        return fbl_data_no_memory(ctx, "the list of images");
+    }
+    for (int64_t i = 0; i < count; i++) {
+        to->lines[i] = from->lines[indices[i]];
+    }
+    to->list = from->list;
+    from->list = NULL;
+    return FBL_OK;
+}
+
 FblStatus fbl_dataset_subset(FblContext *ctx, FblDataset *data, const int64_t *indices, int64_t count) {
     FblDataset subset;
     FBL_TRY(fbl_dataset_allocate(ctx, count, data->height, data->width, &subset));
@@ -146,6 +164,7 @@ FblStatus fbl_dataset_subset(FblContext *ctx, FblDataset *data, const int64_t *i
         }
     }
     FblStatus status = fbl_dataset_count_classes(ctx, &subset, data->classes);
+    status = status == FBL_OK ? move_origin(ctx, &data->origin, indices, count, &subset.origin) : status;
     if (status != FBL_OK) {
         fbl_dataset_deinit(&subset);
         return status;
@@ -203,6 +222,7 @@ static FblStatus attach_pack(FblContext *ctx, const FblDatasetSpec *spec, FblSpl
     }
     FblPackOptions options = {.path = fbl_path_join(ctx, spec->pack, split == FBL_SPLIT_TRAIN ? "train.fblpack" : "test.fblpack"),
                               .images = data->paths,
+                              .origin = data->origin,
                               .count = data->count,
                               .shorter = spec->pack_size != 0 ? spec->pack_size : 256,
                               .skip_bad = spec->skip_bad,

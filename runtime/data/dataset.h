@@ -24,6 +24,7 @@ typedef struct FblDataset {
     int32_t height, width; // of every image; 0 when images are decoded on demand
     uint8_t *pixels;       // [count][3][height][width] planar RGB, or NULL when `paths` is used
     char **paths;          // [count] image files, or NULL when `pixels` is used
+    FblImageOrigin origin; // of the paths
     int32_t *labels;       // [count], each in 0..classes-1
     int32_t classes;
     int64_t *class_counts; // [classes]

@@ -65,6 +65,7 @@ typedef struct Listing {
     int32_t *labels;
     size_t label_count;
     size_t label_capacity;
+    FblImageOrigin origin;
 } Listing;
 
 static FblStatus list_class(FblContext *ctx, const char *folder, int32_t label, Listing *out) {
@@ -144,13 +145,14 @@ static void store_planar(const FblImage *image, uint8_t *out) {
 }
 
 // A damaged image is a warning when such are skipped.
-static FblStatus bad_image(FblContext *ctx, FblStatus status, const char *path, const FblImageError *error, bool skip, int64_t *bad) {
+static FblStatus bad_image(FblContext *ctx, FblStatus status, const Listing *list, size_t at, const FblImageError *error, bool skip, int64_t *bad) {
+    const char *origin = fbl_image_origin(ctx, &list->origin, (int64_t)at), *path = list->paths[at];
     if (skip && status != FBL_NOMEM) {
         ++*bad;
-        fbl_diag(ctx, FBL_WARNING, "E0815", FBL_NO_LOC, "left out the image `%s`: %s (%lld so far)", path, error->text, (long long)*bad);
+        fbl_diag(ctx, FBL_WARNING, "E0815", FBL_NO_LOC, "%sleft out the image `%s`: %s (%lld so far)", origin, path, error->text, (long long)*bad);
         return FBL_OK;
     }
-    fbl_error(ctx, "E0805", FBL_NO_LOC, "cannot use the image `%s`: %s", path, error->text);
+    fbl_error(ctx, "E0805", FBL_NO_LOC, "%scannot use the image `%s`: %s", origin, path, error->text);
     return status;
 }
 
@@ -162,7 +164,7 @@ static FblStatus decode_all(FblContext *ctx, const Listing *list, int32_t resize
         FblImageError error;
         FblStatus status = fbl_image_read(list->paths[i], &image, &error);
         if (status != FBL_OK) {
-            FBL_TRY(bad_image(ctx, status, list->paths[i], &error, skip, &bad));
+            FBL_TRY(bad_image(ctx, status, list, i, &error, skip, &bad));
             continue;
         }
         if (resize > 0 && fit_square(&image, resize) != FBL_OK) {
@@ -198,7 +200,7 @@ static FblStatus first_size(FblContext *ctx, const Listing *list, bool skip, int
     *out_width = first.width;
     *out_height = first.height;
     fbl_image_deinit(&first);
-    return status == FBL_OK ? FBL_OK : bad_image(ctx, status, list->paths[at], &error, false, &bad);
+    return status == FBL_OK ? FBL_OK : bad_image(ctx, status, list, at, &error, false, &bad);
 }
 
 static FblStatus take_images(FblContext *ctx, const Listing *list, int32_t resize, bool skip, FblDataset *out) {
@@ -239,7 +241,7 @@ static bool all_have_size(const Listing *list, int32_t width, int32_t height) {
 }
 
 FblStatus fbl_dataset_decode_small(FblContext *ctx, bool skip, FblDataset *data) {
-    Listing list = {.paths = (const char **)data->paths, .labels = data->labels, .count = (size_t)data->count};
+    Listing list = {.paths = (const char **)data->paths, .labels = data->labels, .count = (size_t)data->count, .origin = data->origin};
     int32_t width, height;
     FBL_TRY(first_size(ctx, &list, skip, &width, &height));
     if (width > SMALL_SIDE || height > SMALL_SIDE || !all_have_size(&list, width, height)) {

@@ -15,8 +15,7 @@
 // A list while it is read.
 typedef struct List {
     const char *path, *root;
-    int32_t limit;  // labels lie below it; 0: no bound known
-    int64_t *lines; // of each image
+    int32_t limit; // labels lie below it; 0: no bound known
 } List;
 
 static FblStatus bad_line(FblContext *ctx, const List *list, size_t line, const char *what) {
@@ -74,7 +73,7 @@ static FblStatus add_line(FblContext *ctx, const List *list, size_t line, char *
     if ((alone ? asprintf(&full, "%s", begin) : asprintf(&full, "%s/%s", list->root, begin)) < 0) {
         return fbl_data_no_memory(ctx, list->path);
     }
-    list->lines[out->count] = (int64_t)line;
+    out->origin.lines[out->count] = (int64_t)line;
     out->labels[out->count] = label;
     out->paths[out->count++] = full;
     out->classes = label >= out->classes ? label + 1 : out->classes;
@@ -82,15 +81,15 @@ static FblStatus add_line(FblContext *ctx, const List *list, size_t line, char *
 }
 
 // All bad lines are reported, up to the limit of diagnostics.
-static FblStatus read_lines(FblContext *ctx, List *list, char *text, size_t size, FblDataset *out) {
+static FblStatus read_lines(FblContext *ctx, const List *list, char *text, size_t size, FblDataset *out) {
     size_t lines = 1;
     for (size_t i = 0; i < size; i++) {
         lines += text[i] == '\n';
     }
     FBL_TRY(fbl_dataset_allocate(ctx, (int64_t)lines, 0, 0, out));
     out->count = 0;
-    list->lines = malloc(lines * sizeof *list->lines);
-    if (list->lines == NULL) {
+    out->origin = (FblImageOrigin){.list = strdup(list->path), .lines = malloc(lines * sizeof *out->origin.lines)};
+    if (out->origin.list == NULL || out->origin.lines == NULL) {
         return fbl_data_no_memory(ctx, list->path);
     }
     FblStatus status = FBL_OK;
@@ -129,7 +128,7 @@ static FblStatus check_files(FblContext *ctx, const List *list, const FblDataset
         }
         if (!fbl_is_regular(data->paths[i])) {
             missing++;
-            fbl_error(ctx, "E0816", FBL_NO_LOC, "line %lld of the list `%s`: there is no image `%s`", (long long)list->lines[i], list->path,
+            fbl_error(ctx, "E0816", FBL_NO_LOC, "line %lld of the list `%s`: there is no image `%s`", (long long)data->origin.lines[i], list->path,
                       data->paths[i]);
         }
     }
@@ -144,8 +143,8 @@ static FblStatus check_files(FblContext *ctx, const List *list, const FblDataset
     return FBL_USER;
 }
 
-// Reads the list, and with `check` looks for its files. list->lines is the caller's to free.
-static FblStatus read_list(FblContext *ctx, List *list, bool check, FILE *progress, FblDataset *out) {
+// Reads the list, and with `check` looks for its files.
+static FblStatus read_list(FblContext *ctx, const List *list, bool check, FILE *progress, FblDataset *out) {
     *out = (FblDataset){0};
     if (list->path == NULL) {
         return fbl_error(ctx, "E0808", FBL_NO_LOC, "an image list needs both a training and a test file");
@@ -207,7 +206,6 @@ static FblStatus load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit spli
         *out = *train;
         *train = (FblDataset){.class_counts = counts};
     } else {
-        free(list->lines);
         *list = (List){.path = spec->test_list, .root = spec->root, .limit = classes};
         FBL_TRY(read_list(ctx, list, spec->check, spec->progress, out));
     }
@@ -225,7 +223,6 @@ FblStatus fbl_list_load(FblContext *ctx, const FblDatasetSpec *spec, FblSplit sp
     FblDataset train = {0};
     List list = {.path = spec->train_list, .root = spec->root, .limit = spec->classes};
     FblStatus status = load(ctx, spec, split, &list, &train, out);
-    free(list.lines);
     fbl_dataset_deinit(&train);
     if (status != FBL_OK) {
         fbl_dataset_deinit(out);

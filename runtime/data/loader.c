@@ -422,8 +422,8 @@ static FblStatus report_bad(FblContext *ctx, FblLoader *loader, const Slot *slot
         if (!loader->reported[bad->image]) {
             loader->reported[bad->image] = 1;
             loader->bad_images++;
-            fbl_diag(ctx, FBL_WARNING, "E0815", FBL_NO_LOC, "%s the image `%s`: %s (%lld so far)",
-                     data->bad_images == FBL_BAD_DROP ? "left out" : "replaced", data->paths[bad->image], bad->error.text,
+            fbl_diag(ctx, FBL_WARNING, "E0815", FBL_NO_LOC, "%s%s the image `%s`: %s (%lld so far)",
+                     fbl_image_origin(ctx, &data->origin, bad->image), data->bad_images == FBL_BAD_DROP ? "left out" : "replaced", data->paths[bad->image], bad->error.text,
                      (long long)loader->bad_images);
         }
     }
@@ -436,7 +436,7 @@ static FblStatus report(FblContext *ctx, const FblLoader *loader, const Slot *sl
     if (slot->status == FBL_NOMEM) {
         fbl_error(ctx, "E0819", FBL_NO_LOC, "not enough memory for preparing a batch");
     } else if (data->paths != NULL) {
-        fbl_error(ctx, "E0805", FBL_NO_LOC, "cannot use the image `%s`: %s", data->paths[slot->bad_image], reason);
+        fbl_error(ctx, "E0805", FBL_NO_LOC, "%scannot use the image `%s`: %s", fbl_image_origin(ctx, &data->origin, slot->bad_image), data->paths[slot->bad_image], reason);
     } else {
         fbl_error(ctx, "E0805", FBL_NO_LOC, "cannot use image %lld of the data set: %s", (long long)slot->bad_image,
                   reason);

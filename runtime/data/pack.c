@@ -115,11 +115,11 @@ static FblStatus write_pictures(FblContext *ctx, const FblPackOptions *options, 
         FblImageError error;
         FblStatus status = load_picture(options->images[i], options->shorter, &image, &error);
         if (status == FBL_NOMEM || (status != FBL_OK && !options->skip_bad)) {
-            fbl_error(ctx, "E0805", FBL_NO_LOC, "cannot use the image `%s`: %s", options->images[i], status == FBL_NOMEM ? "not enough memory" : error.text);
+            fbl_error(ctx, "E0805", FBL_NO_LOC, "%scannot use the image `%s`: %s", fbl_image_origin(ctx, &options->origin, i), options->images[i], status == FBL_NOMEM ? "not enough memory" : error.text);
             return status;
         }
         if (status != FBL_OK) {
-            fbl_diag(ctx, FBL_WARNING, "E0815", FBL_NO_LOC, "left out the image `%s`: %s (%lld so far)", options->images[i], error.text, (long long)++bad);
+            fbl_diag(ctx, FBL_WARNING, "E0815", FBL_NO_LOC, "%sleft out the image `%s`: %s (%lld so far)", fbl_image_origin(ctx, &options->origin, i), options->images[i], error.text, (long long)++bad);
             continue;
         }
         size_t bytes = 3 * (size_t)image.width * (size_t)image.height;

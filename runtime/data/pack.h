@@ -11,6 +11,7 @@
 #include "base/context.h"
 #include "base/hash.h"
 #include "runtime/data/image.h"
+#include "runtime/data/origin.h"
 
 typedef struct FblPack {
     const uint8_t *bytes; // of the whole file
@@ -22,6 +23,7 @@ typedef struct FblPack {
 typedef struct FblPackOptions {
     const char *path; // of the packed file
     char *const *images;
+    FblImageOrigin origin; // of the images; borrowed
     int64_t count;
     int32_t shorter; // 1 to 4096; smaller pictures stay as they are
     bool skip_bad;   // a damaged picture is no error: a warning E0815, and later fbl_pack_picture fails for it

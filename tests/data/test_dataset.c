@@ -151,6 +151,12 @@ static void lists(void **state) {
     assert_int_equal(data.classes, 3);
     assert_string_equal(data.paths[1], "images/a/with space.jpg");
     assert_int_equal(data.labels[1], 2);
+    // Lines, for messages: an empty one lies between; a part of the set keeps its own.
+    assert_string_equal(data.origin.list, train);
+    assert_string_equal(fbl_image_origin(ctx, &data.origin, 2), fbl_arena_printf(fbl_context_arena(ctx), "line 4 of the list `%s`: ", train));
+    assert_int_equal(fbl_dataset_subset(ctx, &data, (const int64_t[]){5, 2}, 2), FBL_OK);
+    assert_int_equal(data.origin.lines[0], 7);
+    assert_int_equal(data.origin.lines[1], 4);
     fbl_dataset_deinit(&data);
     spec.renumber = true; // counts 1, 2, 3 become classes 2, 1, 0
     assert_int_equal(fbl_dataset_load(ctx, &spec, FBL_SPLIT_TRAIN, &data), FBL_OK);

@@ -57,20 +57,20 @@ says 'E0722.*must be "fail" or "skip", found "perhaps"'
 # Images that cannot be used.
 printf 'alpha.png 0\nrgb.jpg 1\ncut.jpg 1\n420.jpg 1\nbomb.jpg 0\n' > "$out/damaged.txt"
 with 1 damaged.txt ', classes=2'
-says 'E0805.*cannot use the image `.*/root/'
+says 'E0805.*: line [35] of the list `.*/damaged.txt`: cannot use the image `.*/root/'
 with 0 damaged.txt ', classes=2, bad_images="skip"'
-says 'E0815.*replaced the image `.*/root/cut.jpg`: the picture is cut off'
-says 'E0815.*replaced the image `.*/root/bomb.jpg`: the picture is empty or too large'
+says 'E0815.*: line 3 of the list `.*/damaged.txt`: replaced the image `.*/root/cut.jpg`: the picture is cut off'
+says 'E0815.*: line 5 of the list `.*/damaged.txt`: replaced the image `.*/root/bomb.jpg`: the picture is empty or too large'
 says '(2 so far)'
 # A class of which nothing is left.
 printf 'alpha.png 0\ncut.jpg 1\n' > "$out/hopeless.txt"
 with 1 hopeless.txt ', classes=2, bad_images="skip"'
-says 'E0805.*cut.jpg`: the picture is cut off'
+says 'E0805.*: line 2 of the list `.*/hopeless.txt`: cannot use the image `.*/root/cut.jpg`: the picture is cut off'
 # Left out of the evaluation. Exit code 0: the test images that can be used are evaluated.
 printf '420.jpg 0\nrgb.jpg 1\ncut.jpg 1\n' > "$out/test.txt"
 expect 0 "$fblc" run "$here/tiny.fbl" --quiet --epochs 1 --batch 2 --out "$out/r2" --set 'augment=[random_resized_crop(32)]' \
     --set "dataset=image_list(\"$out/fine.txt\", \"$out/test.txt\", \"$out/root\", bad_images=\"skip\")"
-says 'E0815.*left out the image `.*/root/cut.jpg`'
+says 'E0815.*: line 3 of the list `.*/test.txt`: left out the image `.*/root/cut.jpg`'
 
 # A data set with another number of classes than the model.
 expect 1 "$fblc" run "$here/tiny.fbl" --quiet --max-steps 1 --out "$out/r3" --set class=7

@@ -17,7 +17,8 @@
 #include "codegen/target.h"
 
 // The arithmetic of contractions (convolutions and matrix products). Sums are always f32; F32 multiplies in f32; TF32,
-// BF16 and F16 round both factors to that format first (to nearest, ties to even) and multiply on tensor cores.
+// BF16 and F16 round both factors to that format first (to nearest, ties of TF32 away from zero, of the others to even)
+// and multiply on tensor cores.
 typedef enum FblCudaPrecision { FBL_CUDA_F32, FBL_CUDA_TF32, FBL_CUDA_BF16, FBL_CUDA_F16 } FblCudaPrecision;
 
 // Which instructions multiply on tensor cores: MMA a warp's mma.sync; WGMMA, where there are (sm_90; bf16, f16, and tf32 except weight

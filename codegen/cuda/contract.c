@@ -20,10 +20,8 @@ static void view(FblCudaProduct *p) {
         p->k = taps * p->padded;
         break;
     case FBL_CONV_DATA_GRAD:
-        p->m = c->n * c->h * c->w;
         p->n = p->group_c;
-        p->padded = fbl_cuda_ceil(p->group_o, 4) * 4;
-        p->k = taps * p->padded;
+        p->padded = fbl_cuda_ceil(p->group_o, 4) * 4; // m and k: fbl_cuda_part_plan
         break;
     case FBL_CONV_WEIGHT_GRAD:
         p->m = p->group_o;
@@ -37,6 +35,7 @@ static void view(FblCudaProduct *p) {
         p->k = c->k;
         break;
     }
+    fbl_cuda_part_plan(p);
     p->columns = fbl_cuda_ceil(p->n, 4) * 4;
     p->tensor = p->e->options->precision != FBL_CUDA_F32;
     p->halves = p->e->options->precision == FBL_CUDA_BF16 || p->e->options->precision == FBL_CUDA_F16;
@@ -105,14 +104,9 @@ void fbl_cuda_call_epilogue(FblCudaProduct *p, int indent) {
     const char *index;
     long long group_c = p->group_c, group_o = p->group_o;
     const char *left;
-    if (c->kind == FBL_CONV_FORWARD) {
-        index = fbl_arena_printf(e->arena, "m / %lld, z * %lld + n, m / %lld %% %lld, m %% %lld", (long long)(c->oh * c->ow), group_o, (long long)c->ow, (long long)c->oh,
-                                 (long long)c->ow);
-        left = fbl_arena_printf(e->arena, "%lld - n", group_o);
-    } else if (c->kind == FBL_CONV_DATA_GRAD) {
-        index = fbl_arena_printf(e->arena, "m / %lld, z * %lld + n, m / %lld %% %lld, m %% %lld", (long long)(c->h * c->w), group_c, (long long)c->w, (long long)c->h,
-                                 (long long)c->w);
-        left = fbl_arena_printf(e->arena, "%lld - n", group_c);
+    if (c->kind == FBL_CONV_FORWARD || c->kind == FBL_CONV_DATA_GRAD) {
+        index = fbl_cuda_pixel_of_row(p, fbl_arena_printf(e->arena, "z * %lld + n", (long long)p->n));
+        left = fbl_arena_printf(e->arena, "%lld - n", (long long)p->n);
     } else if (c->kind == FBL_CONV_WEIGHT_GRAD) {
         fbl_cuda_line(e, indent, "const int tap = n / %lld, c = n %% %lld;", (long long)p->padded, (long long)p->padded);
         index = fbl_arena_printf(e->arena, "z * %lld + m, c, tap / %lld, tap %% %lld", group_o, (long long)c->kw, (long long)c->kw);
@@ -269,11 +263,12 @@ void fbl_cuda_store_results(FblCudaProduct *p) {
     bool split = t->splits > 1;
     fbl_cuda_line(e, 1, "for (int q = tid; q < %lld; q += %lld) {", (long long)(t->bm * t->bn / 4), (long long)t->threads);
     fbl_cuda_line(e, 2, "const int row = q / %lld, column = q %% %lld * 4, m = m0 + row, n = n0 + column;", (long long)(t->bn / 4), (long long)(t->bn / 4));
-    fbl_cuda_line(e, 2, "if (m < %lld && n < %lld) {", (long long)p->m, (long long)p->n);
+    fbl_cuda_line(e, 2, "if (m < %s && n < %lld) {", fbl_cuda_part_rows(p), (long long)p->n);
     fbl_cuda_line(e, 3, "const float4 acc = *(const float4 *)(results + row * %lld + column);", (long long)(t->bn + 4));
     if (split) {
-        fbl_cuda_line(e, 3, "*(float4 *)(workspace + %lld + (((long long)blockIdx.y * %lld + z) * %lld + m) * %lld + n) = acc;", (long long)p->partial_at,
-                      (long long)p->z, (long long)p->m, (long long)p->columns);
+        const char *slice = p->parts == 1 ? "z" : fbl_arena_printf(e->arena, "z * %lld + part", (long long)p->parts);
+        fbl_cuda_line(e, 3, "*(float4 *)(workspace + %lld + (((long long)blockIdx.y * %lld + %s) * %lld + m) * %lld + n) = acc;", (long long)p->partial_at,
+                      (long long)(p->z * p->parts), slice, (long long)p->m, (long long)p->columns);
     } else {
         fbl_cuda_call_epilogue(p, 3);
     }
@@ -281,26 +276,29 @@ void fbl_cuda_store_results(FblCudaProduct *p) {
     fbl_cuda_line(e, 1, "}");
 }
 
+void fbl_cuda_describe_product(FblCudaProduct *p, const char *how) {
+    const FblCudaTile *t = &p->tile;
+    const char *parts = p->parts == 1 ? "" : fbl_arena_printf(p->e->arena, "%lld parts, the largest ", (long long)p->parts);
+    fbl_cuda_line(p->e, 0, "// product %s%lld x %lld x %lld%s, tile %lld x %lld x %lld, %lld stages, %lld runs of the sum", parts, (long long)p->m, (long long)p->n,
+                  (long long)p->k, how, (long long)t->bm, (long long)t->bn, (long long)t->bk, (long long)t->stages, (long long)t->splits);
+    if (p->parts > 1) {
+        fbl_cuda_line(p->e, 0, "// %lld multiply-adds in tiles", (long long)(fbl_cuda_part_work(p, t).steps * t->bm * t->bn * t->bk));
+    }
+}
+
 static void emit_main(FblCudaProduct *p) {
     FblCudaEmit *e = p->e;
     const FblCudaTile *t = &p->tile;
-    bool split = t->splits > 1, workspace = split || p->phase > 0;
-    long long m_tiles = fbl_cuda_ceil(p->m, t->bm), n_tiles = fbl_cuda_ceil(p->n, t->bn), steps = fbl_cuda_ceil(p->k, t->bk), stages = t->stages;
-    const uint32_t grid[3] = {(uint32_t)(m_tiles * n_tiles * p->z), (uint32_t)t->splits, 1};
-    fbl_cuda_line(e, 0, "// product %lld x %lld x %lld, tile %lld x %lld x %lld, %lld runs of the sum", (long long)p->m, (long long)p->n, (long long)p->k, (long long)t->bm,
-                  (long long)t->bn, (long long)t->bk, (long long)t->splits);
+    bool workspace = t->splits > 1 || p->phase > 0;
+    long long m_tiles = fbl_cuda_ceil(p->m, t->bm), n_tiles = fbl_cuda_ceil(p->n, t->bn), stages = t->stages;
+    const uint32_t grid[3] = {(uint32_t)(m_tiles * n_tiles * p->parts * p->z), (uint32_t)t->splits, 1};
+    fbl_cuda_describe_product(p, "");
     fbl_cuda_begin_entry(e, p->phase, workspace, (uint32_t)t->threads, grid);
     e->source->phase[p->phase].shared_bytes = (uint32_t)t->shared_bytes;
     fbl_cuda_line(e, 1, "FBL_DYNAMIC_SHARED;");
     fbl_cuda_line(e, 1, "unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + %lld;", stages * (long long)p->operand[0].words);
     fbl_cuda_line(e, 1, "const int tid = threadIdx.x;");
-    fbl_cuda_line(e, 1, "const int n0 = blockIdx.x %% %lld * %lld, m0 = blockIdx.x / %lld %% %lld * %lld, z = blockIdx.x / %lld;", n_tiles, (long long)t->bn, n_tiles, m_tiles,
-                  (long long)t->bm, n_tiles * m_tiles);
-    if (split) {
-        fbl_cuda_line(e, 1, "const int first = blockIdx.y * %lld, last = fbl_imin(first + %lld, %lld);", (long long)t->per_split, (long long)t->per_split, steps);
-    } else {
-        fbl_cuda_line(e, 1, "const int first = 0, last = %lld;", steps);
-    }
+    fbl_cuda_block_place(p);
     if (p->tensor) {
         fbl_cuda_line(e, 1, "const int lane = tid %% 32, warp_m = tid / 32 / %lld * %lld, warp_n = tid / 32 %% %lld * %lld;", (long long)t->warps_n,
                       (long long)(t->bm / t->warps_m), (long long)t->warps_n, (long long)(t->bn / t->warps_n));
@@ -357,7 +355,7 @@ static void emit_main(FblCudaProduct *p) {
 // In the order of the runs.
 void fbl_cuda_emit_finish(FblCudaProduct *p) {
     FblCudaEmit *e = p->e;
-    long long quads = p->z * p->m * p->columns / 4;
+    long long quads = p->z * p->parts * p->m * p->columns / 4;
     const uint32_t grid[3] = {(uint32_t)fbl_cuda_ceil(quads, FINISH_THREADS), 1, 1};
     e->source->workspace_bytes += p->tile.splits * quads * 16;
     fbl_cuda_begin_entry(e, p->phase + 1, true, FINISH_THREADS, grid);
@@ -366,10 +364,19 @@ void fbl_cuda_emit_finish(FblCudaProduct *p) {
     fbl_cuda_line(e, 2, "return;");
     fbl_cuda_line(e, 1, "}");
     fbl_cuda_line(e, 1, "const int n = q %% %lld * 4, m = q / %lld %% %lld, z = q / %lld;", (long long)p->columns / 4, (long long)p->columns / 4, (long long)p->m,
-                  (long long)(p->columns / 4 * p->m));
+                  (long long)(p->columns / 4 * p->m * p->parts));
+    const char *runs = fbl_arena_printf(e->arena, "%lld", (long long)p->tile.splits);
+    if (p->parts > 1) {
+        fbl_cuda_line(e, 1, "const int part = q / %lld %% %lld;", (long long)(p->columns / 4 * p->m), (long long)p->parts);
+        fbl_cuda_part_enter(p, 1, "part");
+        fbl_cuda_line(e, 1, "if (m >= rows) {");
+        fbl_cuda_line(e, 2, "return;");
+        fbl_cuda_line(e, 1, "}");
+        runs = fbl_arena_printf(e->arena, "(%s + %lld) / %lld", fbl_cuda_part_steps(p), (long long)p->tile.per_split - 1, (long long)p->tile.per_split);
+    }
     fbl_cuda_line(e, 1, "float4 acc = make_float4(0.0f, 0.0f, 0.0f, 0.0f);");
     fbl_cuda_line(e, 1, "#pragma unroll 4");
-    fbl_cuda_line(e, 1, "for (int run = 0; run < %lld; run++) {", (long long)p->tile.splits);
+    fbl_cuda_line(e, 1, "for (int run = 0; run < %s; run++) {", runs);
     fbl_cuda_line(e, 2, "const float4 part = *(const float4 *)(workspace + %lld + ((long long)run * %lld + q) * 4);", (long long)p->partial_at, quads);
     fbl_cuda_line(e, 2, "acc.x += part.x;");
     fbl_cuda_line(e, 2, "acc.y += part.y;");

@@ -3,9 +3,11 @@
 //
 //   kind          rows (M)         columns (N)         sum (K)              one product a
 //   FORWARD       pixels of y      o of the group      taps x channels      group
-//   DATA_GRAD     pixels of dx     c of the group      taps x channels of g group
+//   DATA_GRAD     pixels of dx     c of the group      taps x channels of g group, part
 //   WEIGHT_GRAD   o of the group   taps x channels     pixels of y          group
 //   MATMUL        m                n                   k                    batch
+// A data gradient of a strided convolution is one product a part (contract_part.c): the pixels of one residue modulo the stride,
+// with the taps that hit them.
 // Channels beside taps are padded to a multiple of 4, so that four neighbours never cross a tap.
 // Ownership: everything lives for one emission. Threads: as FblCudaEmit.
 #ifndef FBL_CODEGEN_CUDA_CONTRACT_INTERNAL_H
@@ -48,10 +50,25 @@ typedef struct FblCudaOperand {
     int64_t words;     // of shared memory a stage
 } FblCudaOperand;
 
+// An axis of a data gradient: `parts` is the stride, or 1 where the axis is not cut; the taps of a part are `hop` apart, and
+// from one to the next the row of y goes back by `move`.
+typedef struct FblCudaAxis {
+    int64_t extent, y_extent, taps, stride, pad, dilation;
+    int64_t parts, hop, move;
+} FblCudaAxis;
+
+// What all blocks of a product with a tile do together: steps of bk.
+typedef struct FblCudaWork {
+    int64_t blocks, steps;
+} FblCudaWork;
+
 typedef struct FblCudaProduct {
     FblCudaEmit *e;
     const FblContraction *c;
-    int64_t m, n, k, z;     // k: padded sum
+    int64_t m, n, k, z;     // k: padded sum; m and k: of the largest part
+    int64_t parts;          // products of each of the z
+    FblCudaAxis axis[2];    // of a data gradient: height, width
+    int64_t row_k;          // packed weights of a row: k, of all parts
     int64_t group_c, group_o, padded; // channels a group; padded channels beside taps
     int64_t columns;        // n rounded up to 4: a row of partial sums
     int64_t partial_at;     // where partial sums start in the workspace, in floats: after packed operands
@@ -73,6 +90,8 @@ static inline int64_t fbl_cuda_tile_words(int64_t rows, int64_t words, bool alon
 void fbl_cuda_epilogue_function(FblCudaProduct *p);
 void fbl_cuda_call_epilogue(FblCudaProduct *p, int indent);
 void fbl_cuda_store_results(FblCudaProduct *p);
+// A comment: what is multiplied in which tiles.
+void fbl_cuda_describe_product(FblCudaProduct *p, const char *how);
 void fbl_cuda_emit_finish(FblCudaProduct *p);
 // contract_wgmma.c: the product by wgmma. `variant` is WGMMA or TMA, with a `tile` (of that variant and product), or with NULL the cost model's
 // tile. False, with nothing emitted, where it cannot be.
@@ -91,6 +110,31 @@ FblCudaProblem fbl_cuda_problem_of(const FblCudaProduct *p);
 // Shared memory that one block may have, in bytes.
 int64_t fbl_cuda_shared_limit(int32_t arch);
 #define FBL_CUDA_PARTIAL_LIMIT ((int64_t)64 << 20) // bytes of partial sums
+// contract_part.c: parts, m, k, row_k and axes of a convolution whose k and padded channels are known; the work of a tile.
+void fbl_cuda_part_plan(FblCudaProduct *p);
+FblCudaWork fbl_cuda_part_work(const FblCudaProduct *p, const FblCudaTile *t);
+// Variables of the part whose number the C expression `part` is, where there are several; then, as C expressions, its rows, its
+// sum and the steps of that. The place of a block: n0, m0, z, its part, and the steps [first, last) that are its; blocks without
+// rows or steps end here.
+void fbl_cuda_part_enter(FblCudaProduct *p, int indent, const char *part);
+const char *fbl_cuda_part_rows(const FblCudaProduct *p);
+const char *fbl_cuda_part_sum(const FblCudaProduct *p);
+const char *fbl_cuda_part_steps(const FblCudaProduct *p);
+void fbl_cuda_block_place(FblCudaProduct *p);
+// What tap 0 of a part adds to a pixel's place in it to give the row of y, along axis d, as a C expression; the least and the largest
+// that any tap of any part adds.
+const char *fbl_cuda_part_base(const FblCudaProduct *p, int d);
+void fbl_cuda_part_reach(const FblCudaProduct *p, int d, int64_t *out_least, int64_t *out_most);
+// Of a forward convolution or data gradient: the result's indices "n, channel, h, w" at row m; a_n[i], a_h[i], a_w[i] of row m for
+// fbl_cuda_pixel_at_tap, which makes h and w from them, kh and kw, and returns whether k and they are inside.
+const char *fbl_cuda_pixel_of_row(FblCudaProduct *p, const char *channel);
+void fbl_cuda_pixel_setup(FblCudaProduct *p, int indent);
+const char *fbl_cuda_pixel_at_tap(FblCudaProduct *p, int indent);
+// Variables tap, channel, kh and kw of a convolution's sum index; kh and kw count the taps of a part. The weights' own tap along
+// axis d; where (tap, channel c) lies in a row of packed weights.
+void fbl_cuda_tap_of(FblCudaProduct *p, int indent, const char *index, const char *channel);
+const char *fbl_cuda_weight_tap(const FblCudaProduct *p, int d);
+const char *fbl_cuda_weight_at(const FblCudaProduct *p);
 // contract_load.c: device functions of the operands' bodies; code that moves the next tile.
 void fbl_cuda_operand_prepare(FblCudaProduct *p, FblCudaOperand *o);
 void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o);

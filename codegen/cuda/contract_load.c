@@ -3,8 +3,6 @@
 
 #include "codegen/cuda/contract_internal.h"
 
-#define OUTSIDE "-1073741824" // a coordinate that stays outside whatever tap is added
-
 static void open_body(FblCudaProduct *p, const FblCudaOperand *o, FblCudaBody *body, bool quad) {
     fbl_cuda_body_init(body, p->e, quad ? FBL_CUDA_LANES : 1, quad ? o->body->loops[o->lane_at] : -1);
     for (int i = 0; i < o->body->loop_count; i++) {
@@ -137,20 +135,11 @@ void fbl_cuda_operand_setup(FblCudaProduct *p, const FblCudaOperand *o) {
         fbl_cuda_line(e, 1, "float4 %c_next[%lld];", o->name, passes * (o->rows && p->halves ? 2 : 1));
     }
     if (o->name == 'a' && (c->kind == FBL_CONV_FORWARD || c->kind == FBL_CONV_DATA_GRAD)) {
-        bool forward = c->kind == FBL_CONV_FORWARD;
-        long long h = forward ? c->oh : c->h, w = forward ? c->ow : c->w;
         fbl_cuda_line(e, 1, "int a_n[%lld], a_h[%lld], a_w[%lld];", passes, passes, passes);
         fbl_cuda_line(e, 1, "#pragma unroll");
         fbl_cuda_line(e, 1, "for (int i = 0; i < %lld; i++) {", passes);
         fbl_cuda_line(e, 2, "const int m = m0 + tid / %lld + i * %lld;", quads, (long long)p->tile.threads / quads);
-        fbl_cuda_line(e, 2, "a_n[i] = m / %lld;", h * w);
-        if (forward) {
-            fbl_cuda_line(e, 2, "a_h[i] = m < %lld ? m / %lld %% %lld * %lld - %lld : " OUTSIDE ";", (long long)p->m, w, h, (long long)c->stride_h, (long long)c->pad_h);
-            fbl_cuda_line(e, 2, "a_w[i] = m %% %lld * %lld - %lld;", w, (long long)c->stride_w, (long long)c->pad_w);
-        } else {
-            fbl_cuda_line(e, 2, "a_h[i] = m < %lld ? m / %lld %% %lld + %lld : " OUTSIDE ";", (long long)p->m, w, h, (long long)c->pad_h);
-            fbl_cuda_line(e, 2, "a_w[i] = m %% %lld + %lld;", w, (long long)c->pad_w);
-        }
+        fbl_cuda_pixel_setup(p, 2);
         fbl_cuda_line(e, 1, "}");
     }
 }
@@ -160,14 +149,6 @@ static const char *in_group(FblCudaProduct *p, const char *text, int64_t extent)
     return p->z == 1 ? text : fbl_arena_printf(p->e->arena, "z * %lld + %s", (long long)extent, text);
 }
 
-// Variables of a convolution's sum index `k`: its tap and channel.
-static void tap_of(FblCudaProduct *p, int indent, const char *index, const char *channel) {
-    FblCudaEmit *e = p->e;
-    long long padded = p->padded, kw = p->c->kw;
-    fbl_cuda_line(e, indent, "const int tap = %s / %lld, %s = %s %% %lld;", index, padded, channel, index, padded);
-    fbl_cuda_line(e, indent, "const int kh = tap / %lld, kw = tap %% %lld;", kw, kw);
-}
-
 // What a unit of work loads: C expressions of the body's indices, of whether it is inside, and of the lanes that are.
 typedef struct Place {
     const char *index[4], *inside, *left;
@@ -175,14 +156,15 @@ typedef struct Place {
 
 static Place place_conv(FblCudaProduct *p, const FblCudaOperand *o, int indent) {
     FblCudaEmit *e = p->e;
-    const FblContraction *c = p->c;
     Place place = {{"0", "0", "kh", "kw"}, "", ""};
-    bool forward = c->kind == FBL_CONV_FORWARD;
+    bool forward = p->c->kind == FBL_CONV_FORWARD;
     if (o->name == 'b') {
         long long rows = forward ? p->group_o : p->group_c;
         place.index[0] = forward ? in_group(p, "row", p->group_o) : in_group(p, "c", p->group_o);
         place.index[1] = forward ? "c" : "row";
-        place.inside = fbl_arena_printf(e->arena, "k < %lld && row < %lld", (long long)p->k, rows);
+        place.index[2] = fbl_cuda_weight_tap(p, 0);
+        place.index[3] = fbl_cuda_weight_tap(p, 1);
+        place.inside = fbl_arena_printf(e->arena, "k < %s && row < %lld", fbl_cuda_part_sum(p), rows);
         place.left = fbl_arena_printf(e->arena, "%lld - c", (long long)(forward ? p->group_c : p->group_o));
         return place;
     }
@@ -191,21 +173,7 @@ static Place place_conv(FblCudaProduct *p, const FblCudaOperand *o, int indent) 
     place.index[2] = "h";
     place.index[3] = "w";
     place.left = fbl_arena_printf(e->arena, "%lld - c", (long long)(forward ? p->group_c : p->group_o));
-    if (forward) {
-        fbl_cuda_line(e, indent, "const int h = a_h[i] + kh * %lld, w = a_w[i] + kw * %lld;", (long long)c->dilation_h, (long long)c->dilation_w);
-        place.inside = fbl_arena_printf(e->arena, "k < %lld && (unsigned)h < %lldu && (unsigned)w < %lldu", (long long)p->k, (long long)c->h, (long long)c->w);
-        return place;
-    }
-    const char *whole = "";
-    fbl_cuda_line(e, indent, "const int at_h = a_h[i] - kh * %lld, at_w = a_w[i] - kw * %lld;", (long long)c->dilation_h, (long long)c->dilation_w);
-    fbl_cuda_line(e, indent, "const int h = at_h / %lld, w = at_w / %lld;", (long long)c->stride_h, (long long)c->stride_w);
-    if (c->stride_h > 1) {
-        whole = fbl_arena_printf(e->arena, " && at_h %% %lld == 0", (long long)c->stride_h);
-    }
-    if (c->stride_w > 1) {
-        whole = fbl_arena_printf(e->arena, "%s && at_w %% %lld == 0", whole, (long long)c->stride_w);
-    }
-    place.inside = fbl_arena_printf(e->arena, "k < %lld && at_h >= 0 && at_w >= 0 && h < %lld && w < %lld%s", (long long)p->k, (long long)c->oh, (long long)c->ow, whole);
+    place.inside = fbl_cuda_pixel_at_tap(p, indent);
     return place;
 }
 
@@ -301,7 +269,7 @@ void fbl_cuda_operand_fetch(FblCudaProduct *p, const FblCudaOperand *o) {
     if (o->rows) {
         fbl_cuda_line(e, 2, "const int row = %s + tid %% %lld * %d;", o->name == 'a' ? "m0" : "n0", (long long)o->tile / o->run, o->run);
         if (weight_grad && o->name == 'b') {
-            tap_of(p, 2, "row", "c");
+            fbl_cuda_tap_of(p, 2, "row", "c");
         }
         begin_units(p, o, &end);
         if (p->halves && !o->direct) {
@@ -318,7 +286,7 @@ void fbl_cuda_operand_fetch(FblCudaProduct *p, const FblCudaOperand *o) {
     } else {
         fbl_cuda_line(e, 2, "const int k = step * %lld + tid %% %lld * %d;", (long long)p->tile.bk, quads, o->run);
         if (conv) {
-            tap_of(p, 2, "k", "c");
+            fbl_cuda_tap_of(p, 2, "k", "c");
         }
         begin_units(p, o, &end);
         if (o->name == 'b' || !conv) {

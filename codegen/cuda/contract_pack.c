@@ -22,7 +22,7 @@ void fbl_cuda_pack_plan(FblCudaProduct *p) {
         FblCudaOperand *o = &p->operand[i];
         long long h, w;
         image_extents(p, &h, &w);
-        int64_t floats = is_weights(p, o) ? p->z * p->n * p->k : p->c->n * h * w * p->z * p->padded;
+        int64_t floats = is_weights(p, o) ? p->z * p->n * p->row_k : p->c->n * h * w * p->z * p->padded;
         if (o->packed && floats > PACK_LIMIT) {
             o->packed = o->async = o->direct = false;
             o->run = FBL_CUDA_LANES;
@@ -40,7 +40,7 @@ const char *fbl_cuda_packed_address(FblCudaProduct *p, const FblCudaOperand *o, 
     FblCudaEmit *e = p->e;
     const char *at;
     if (is_weights(p, o)) {
-        at = fbl_arena_printf(e->arena, "(z * %lld + row) * %lld + k", (long long)p->n, (long long)p->k);
+        at = fbl_arena_printf(e->arena, "(z * %lld + row) * %lld + %s", (long long)p->n, (long long)p->row_k, fbl_cuda_weight_at(p));
     } else {
         long long h, w;
         image_extents(p, &h, &w);
@@ -59,7 +59,7 @@ static void pack_operand(FblCudaProduct *p, const FblCudaOperand *o) {
     image_extents(p, &h, &w);
     fbl_cuda_line(e, 1, "if (q < %lld) {", (long long)o->packed_quads);
     if (is_weights(p, o)) {
-        long long quads = p->k / 4;
+        long long quads = p->row_k / 4;
         fbl_cuda_line(e, 2, "const int k = q %% %lld * 4, row = q / %lld %% %lld, z = q / %lld;", quads, quads, (long long)p->n, quads * (long long)p->n);
         fbl_cuda_line(e, 2, "const int tap = k / %lld, c = k %% %lld;", padded, padded);
         index = fbl_arena_printf(e->arena, forward ? "z * %lld + row, c, tap / %lld, tap %% %lld" : "z * %lld + c, row, tap / %lld, tap %% %lld", (long long)p->group_o, kw, kw);

@@ -1,5 +1,6 @@
 // Which tile a block does, and whether the sum is split over blocks: what the table of tuned tiles says, else the least time
 // by a model of one multiprocessor.
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,14 +85,15 @@ static bool fit(const FblCudaProduct *p, FblCudaTile *t, int64_t stages, int64_t
     }
     t->per_split = fbl_cuda_ceil(steps, splits);
     t->splits = fbl_cuda_ceil(steps, t->per_split);
-    return t->splits == 1 || (double)t->splits * (double)p->z * (double)p->m * (double)p->columns * 4 <= (double)FBL_CUDA_PARTIAL_LIMIT;
+    return t->splits == 1 || (double)t->splits * (double)(p->z * p->parts) * (double)p->m * (double)p->columns * 4 <= (double)FBL_CUDA_PARTIAL_LIMIT;
 }
 
 // Estimated clocks. Rates are multiply-adds a clock and multiprocessor that such code reaches, not peaks.
 static double clocks(const FblCudaProduct *p, const FblCudaTile *t) {
     int64_t processors = fbl_cuda_processors(p->e->options->arch);
     double rate = !p->tensor ? 80 : p->halves ? 700 : 350;
-    int64_t blocks = p->z * fbl_cuda_ceil(p->m, t->bm) * fbl_cuda_ceil(p->n, t->bn) * t->splits;
+    FblCudaWork work = fbl_cuda_part_work(p, t);
+    int64_t blocks = fbl_cuda_max(work.blocks, 1);
     int64_t resident = fbl_cuda_min(fbl_cuda_shared_limit(p->e->options->arch) / t->shared_bytes, 65536 / (t->threads * 128));
     resident = fbl_cuda_max(1, fbl_cuda_min(resident, fbl_cuda_ceil(blocks, processors)));
     double waves = (double)fbl_cuda_ceil(blocks, processors * resident);
@@ -100,9 +102,10 @@ static double clocks(const FblCudaProduct *p, const FblCudaTile *t) {
     double latency = p->operand[0].async && p->operand[1].async ? 250 : 500;
     double step = (double)resident * (multiply > load ? multiply : load);
     step = step > latency ? step : latency;
-    double time = waves * ((double)t->per_split * step + 1500);
+    // Parts have different sums: blocks take the mean, and no less than the longest.
+    double time = fmax(waves * ((double)work.steps / (double)blocks * step + 1500), (double)t->per_split * step + 1500);
     if (t->splits > 1) {
-        time += 3500 + 2.0 * (double)(t->splits * p->z * p->m * p->columns * 4) / ((double)processors * 20);
+        time += 3500 + 2.0 * (double)(t->splits * p->z * p->parts * p->m * p->columns * 4) / ((double)processors * 20);
     }
     return time;
 }
@@ -164,7 +167,8 @@ FblCudaProblem fbl_cuda_problem_of(const FblCudaProduct *p) {
 typedef struct Candidate {
     FblCudaTile tile;
     double time;
-    int order; // in which they were made, so that equal times are not a matter of the sorting function
+    double work; // multiply-adds in tiles, empty parts of them included: fewer are better where waiting for memory takes the same time
+    int order;   // in which they were made, so that equal times are not a matter of the sorting function
 } Candidate;
 
 #define PER_SHAPE 2 // of each shape the best numbers of splits
@@ -172,7 +176,10 @@ enum { MAX_CANDIDATES = FBL_CUDA_VARIANT_COUNT * MAX_SHAPES * PER_SHAPE };
 
 static int compare_candidates(const void *a, const void *b) {
     const Candidate *x = a, *y = b;
-    return x->time != y->time ? (x->time > y->time) - (x->time < y->time) : x->order - y->order;
+    if (x->time != y->time || x->work != y->work) {
+        return x->time != y->time ? (x->time > y->time) - (x->time < y->time) : (x->work > y->work) - (x->work < y->work);
+    }
+    return x->order - y->order;
 }
 
 static void keep(Candidate *best, size_t *count, const Candidate *candidate) {
@@ -208,6 +215,7 @@ static size_t list(const FblCudaProduct *p, bool all, Candidate out[MAX_CANDIDAT
                     break;
                 }
                 candidate.time = is_wide((FblCudaVariant)v) ? fbl_cuda_wide_clocks(&wide, &candidate.tile) : clocks(p, &candidate.tile);
+                candidate.work = (double)fbl_cuda_part_work(is_wide((FblCudaVariant)v) ? &own : p, &candidate.tile).steps * (double)(candidate.tile.bm * candidate.tile.bn * candidate.tile.bk);
                 candidate.order = order++;
                 keep(best, &kept, &candidate);
             }

@@ -2,6 +2,8 @@
 // barriers tell the multiplying ones that a stage has come, `empty` barriers the loading one that it has been read.
 #include "codegen/cuda/contract_wgmma.h"
 
+#include <math.h>
+
 #define ELEMENT_LIMIT ((int64_t)1 << 28) // of a packed factor: keeps addresses inside an int
 #define ROUND_UP 1024                    // bytes after which the swizzle's pattern repeats: tiles start at a multiple
 #define MAX_STAGES 6
@@ -26,7 +28,8 @@ static int64_t stage_bytes(const FblCudaTile *t) {
 double fbl_cuda_wide_clocks(const FblCudaWide *wide, const FblCudaTile *t) {
     const FblCudaProduct *p = wide->p;
     int64_t processors = fbl_cuda_processors(p->e->options->arch);
-    int64_t blocks = p->z * fbl_cuda_ceil(p->m, t->bm) * fbl_cuda_ceil(p->n, t->bn) * t->splits;
+    FblCudaWork work = fbl_cuda_part_work(p, t);
+    int64_t blocks = fbl_cuda_max(work.blocks, 1);
     int64_t resident = fbl_cuda_min(fbl_cuda_shared_limit(p->e->options->arch) / t->shared_bytes,
                                     65536 / (t->threads * (t->bn / 2 + 48)));
     resident = fbl_cuda_max(1, fbl_cuda_min(resident, fbl_cuda_ceil(blocks, processors)));
@@ -34,9 +37,10 @@ double fbl_cuda_wide_clocks(const FblCudaWide *wide, const FblCudaTile *t) {
     double multiply = (double)(t->bm * fbl_cuda_max(t->bn, 32) * t->bk) / (wide->size == 2 ? 1400 : 700);
     double load = (double)stage_bytes(t) / 40;
     double step = (double)resident * (multiply > load ? multiply : load);
-    double time = waves * ((double)t->per_split * (step > 200 ? step : 200) + 2000);
+    step = step > 200 ? step : 200;
+    double time = fmax(waves * ((double)work.steps / (double)blocks * step + 2000), (double)t->per_split * step + 2000);
     if (t->splits > 1) {
-        time += 3500 + 2.0 * (double)(t->splits * p->z * p->m * p->columns * 4) / ((double)processors * 20);
+        time += 3500 + 2.0 * (double)(t->splits * p->z * p->parts * p->m * p->columns * 4) / ((double)processors * 20);
     }
     return time;
 }
@@ -57,7 +61,7 @@ bool fbl_cuda_wide_fit(const FblCudaWide *wide, FblCudaTile *t, int64_t stages, 
     t->per_split = fbl_cuda_ceil(steps, splits);
     t->splits = fbl_cuda_ceil(steps, t->per_split);
     return t->splits == 1 ||
-           (double)t->splits * (double)p->z * (double)p->m * (double)p->columns * 4 <= (double)FBL_CUDA_PARTIAL_LIMIT;
+           (double)t->splits * (double)(p->z * p->parts) * (double)p->m * (double)p->columns * 4 <= (double)FBL_CUDA_PARTIAL_LIMIT;
 }
 
 static void choose_tile(FblCudaWide *wide) {
@@ -197,13 +201,10 @@ static void emit_main(FblCudaWide *wide) {
     FblCudaProduct *p = wide->p;
     FblCudaEmit *e = p->e;
     const FblCudaTile *t = &p->tile;
-    long long m_tiles = fbl_cuda_ceil(p->m, t->bm), n_tiles = fbl_cuda_ceil(p->n, t->bn),
-              steps = fbl_cuda_ceil(p->k, t->bk), stages = t->stages, stride = t->bn + 4;
-    const uint32_t grid[3] = {(uint32_t)(m_tiles * n_tiles * p->z), (uint32_t)t->splits, 1};
-    fbl_cuda_line(e, 0,
-                  "// product %lld x %lld x %lld by wgmma, tile %lld x %lld x %lld, %lld stages, %lld runs of the sum",
-                  (long long)p->m, (long long)p->n, (long long)p->k, (long long)t->bm, (long long)t->bn,
-                  (long long)t->bk, stages, (long long)t->splits);
+    long long m_tiles = fbl_cuda_ceil(p->m, t->bm), n_tiles = fbl_cuda_ceil(p->n, t->bn), stages = t->stages,
+              stride = t->bn + 4;
+    const uint32_t grid[3] = {(uint32_t)(m_tiles * n_tiles * p->parts * p->z), (uint32_t)t->splits, 1};
+    fbl_cuda_describe_product(p, " by wgmma");
     FblCudaPhase *phase = &e->source->phase[p->phase];
     e->maps = "";
     for (int i = 0; i < 2; i++) {
@@ -221,15 +222,7 @@ static void emit_main(FblCudaWide *wide) {
     fbl_cuda_line(e, 1, "const unsigned full = a_tile + %lld, empty = full + %lld;", stages * (long long)stage_bytes(t),
                   8 * stages);
     fbl_cuda_line(e, 1, "const int tid = threadIdx.x, lane = tid %% 32;");
-    fbl_cuda_line(
-        e, 1, "const int n0 = blockIdx.x %% %lld * %lld, m0 = blockIdx.x / %lld %% %lld * %lld, z = blockIdx.x / %lld;",
-        n_tiles, (long long)t->bn, n_tiles, m_tiles, (long long)t->bm, n_tiles * m_tiles);
-    if (t->splits > 1) {
-        fbl_cuda_line(e, 1, "const int first = blockIdx.y * %lld, last = fbl_imin(first + %lld, %lld);",
-                      (long long)t->per_split, (long long)t->per_split, steps);
-    } else {
-        fbl_cuda_line(e, 1, "const int first = 0, last = %lld;", steps);
-    }
+    fbl_cuda_block_place(p);
     fbl_cuda_line(e, 1, "if (tid == 0) {");
     fbl_cuda_line(e, 2, "for (int stage = 0; stage < %lld; stage++) {", stages);
     fbl_cuda_line(e, 3, "fbl_barrier_init(full + stage * 8, %d);",

@@ -78,6 +78,7 @@ void fbl_cuda_wide_plan(FblCudaWide *wide) {
     } else if (is_convolution(wide)) {
         p->padded = wide->factor[0].padded;
         p->k = taps * p->padded;
+        fbl_cuda_part_plan(p);
     }
     fbl_cuda_wide_plan_map(wide, &wide->factor[0]);
     fbl_cuda_wide_plan_map(wide, &wide->factor[1]);
@@ -212,22 +213,12 @@ void fbl_cuda_wide_setup(FblCudaWide *wide, const FblCudaFactor *f) {
     if (f->form != FBL_CUDA_IMAGE) {
         return;
     }
-    bool forward = c->kind == FBL_CONV_FORWARD;
-    long long h = forward ? c->oh : c->h, w = forward ? c->ow : c->w, passes = f->tile / 16;
+    long long passes = f->tile / 16;
     fbl_cuda_line(e, 2, "int a_n[%lld], a_h[%lld], a_w[%lld];", passes, passes, passes);
     fbl_cuda_line(e, 2, "#pragma unroll");
     fbl_cuda_line(e, 2, "for (int i = 0; i < %lld; i++) {", passes);
     fbl_cuda_line(e, 3, "const int m = m0 + t / 8 + i * 16;");
-    fbl_cuda_line(e, 3, "a_n[i] = m / %lld;", h * w);
-    if (forward) {
-        fbl_cuda_line(e, 3, "a_h[i] = m < %lld ? m / %lld %% %lld * %lld - %lld : " OUTSIDE ";", (long long)p->m, w, h,
-                      (long long)c->stride_h, (long long)c->pad_h);
-        fbl_cuda_line(e, 3, "a_w[i] = m %% %lld * %lld - %lld;", w, (long long)c->stride_w, (long long)c->pad_w);
-    } else {
-        fbl_cuda_line(e, 3, "a_h[i] = m < %lld ? m / %lld %% %lld + %lld : " OUTSIDE ";", (long long)p->m, w, h,
-                      (long long)c->pad_h);
-        fbl_cuda_line(e, 3, "a_w[i] = m %% %lld + %lld;", w, (long long)c->pad_w);
-    }
+    fbl_cuda_pixel_setup(p, 3);
     fbl_cuda_line(e, 2, "}");
 }
 
@@ -240,26 +231,7 @@ static const char *image_place(FblCudaWide *wide, const FblCudaFactor *f, const 
 
 // A piece of an image at a tap of pixel i: `h`, `w` and `inside`.
 static const char *place_pixel(FblCudaWide *wide, const FblCudaFactor *f) {
-    FblCudaProduct *p = wide->p;
-    FblCudaEmit *e = p->e;
-    const FblContraction *c = p->c;
-    if (c->kind == FBL_CONV_FORWARD) {
-        fbl_cuda_line(e, 5, "const int h = a_h[i] + kh * %lld, w = a_w[i] + kw * %lld;", (long long)c->dilation_h,
-                      (long long)c->dilation_w);
-        fbl_cuda_line(e, 5, "const bool inside = k < %lld && (unsigned)h < %lldu && (unsigned)w < %lldu;",
-                      (long long)p->k, (long long)c->h, (long long)c->w);
-    } else {
-        const char *whole =
-            c->stride_h > 1 ? fbl_arena_printf(e->arena, " && at_h %% %lld == 0", (long long)c->stride_h) : "";
-        whole = c->stride_w > 1 ? fbl_arena_printf(e->arena, "%s && at_w %% %lld == 0", whole, (long long)c->stride_w)
-                                : whole;
-        fbl_cuda_line(e, 5, "const int at_h = a_h[i] - kh * %lld, at_w = a_w[i] - kw * %lld;", (long long)c->dilation_h,
-                      (long long)c->dilation_w);
-        fbl_cuda_line(e, 5, "const int h = at_h / %lld, w = at_w / %lld;", (long long)c->stride_h,
-                      (long long)c->stride_w);
-        fbl_cuda_line(e, 5, "const bool inside = k < %lld && at_h >= 0 && at_w >= 0 && h < %lld && w < %lld%s;",
-                      (long long)p->k, (long long)c->oh, (long long)c->ow, whole);
-    }
+    fbl_cuda_line(wide->p->e, 5, "const bool inside = %s;", fbl_cuda_pixel_at_tap(wide->p, 5));
     return image_place(wide, f, "a_n[i]", "c");
 }
 
@@ -269,9 +241,8 @@ static void fetch_along(FblCudaWide *wide, const FblCudaFactor *f) {
     FblCudaEmit *e = p->e;
     char name = f->o->name;
     fbl_cuda_line(e, 4, "const int k = step * %lld + t %% 8 * %lld;", (long long)p->tile.bk, (long long)wide->piece);
-    if (f->form == FBL_CUDA_IMAGE) {
-        fbl_cuda_line(e, 4, "const int tap = k / %lld, c = k %% %lld, kh = tap / %lld, kw = tap %% %lld;",
-                      (long long)p->padded, (long long)p->padded, (long long)p->c->kw, (long long)p->c->kw);
+    if (f->form == FBL_CUDA_IMAGE || (f->form == FBL_CUDA_WEIGHTS && p->parts > 1)) {
+        fbl_cuda_tap_of(p, 4, "k", "c");
     }
     fbl_cuda_line(e, 4, "const unsigned to = %c_tile + stage * %lld + t / 8 * 128 + (t ^ t / 8) %% 8 * 16;", name,
                   (long long)f->bytes);
@@ -281,10 +252,13 @@ static void fetch_along(FblCudaWide *wide, const FblCudaFactor *f) {
     if (f->form == FBL_CUDA_IMAGE) {
         place = place_pixel(wide, f);
     } else {
-        long long line = f->form == FBL_CUDA_WEIGHTS ? p->k : f->padded;
+        bool weights = f->form == FBL_CUDA_WEIGHTS;
         fbl_cuda_line(e, 5, "const int row = %s + t / 8 + i * 16;", name == 'a' ? "m0" : "n0");
-        fbl_cuda_line(e, 5, "const bool inside = k < %lld && row < %lld;", line, (long long)f->rows);
-        place = fbl_arena_printf(e->arena, "(z * %lld + row) * %lld + k", (long long)f->rows, line);
+        fbl_cuda_line(e, 5, "const bool inside = k < %s && row < %lld;",
+                      weights ? fbl_cuda_part_sum(p) : fbl_arena_printf(e->arena, "%lld", (long long)f->padded),
+                      (long long)f->rows);
+        place = fbl_arena_printf(e->arena, "(z * %lld + row) * %lld + %s", (long long)f->rows,
+                                 (long long)(weights ? p->row_k : f->padded), weights ? fbl_cuda_weight_at(p) : "k");
     }
     fbl_cuda_line(e, 5, "fbl_copy_async_to(to + i * 2048, inside ? %c_from + (%s) : %c_from, inside);", name, place,
                   name);

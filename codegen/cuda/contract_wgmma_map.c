@@ -1,40 +1,41 @@
 // Factors of a product by wgmma that the copy engine brings: their tensor maps, and the copies of a step.
 #include "codegen/cuda/contract_wgmma.h"
 
-// The walk over the pixels of an image: position i of an axis reads lower + i * step + tap, where tap is 0, dilation,
-// ...
+// The walk over the pixels of an image: position i of an axis reads lower + i * step + offset, the offset being a tap's:
+// from 0 to reach.
 typedef struct Walk {
-    int64_t lower, upper, step, positions, taps, dilation;
-    bool backwards; // the first tap of the kernel is the largest
+    int64_t lower, upper, step, positions, reach;
 } Walk;
 
-static void walks(const FblContraction *c, Walk *h, Walk *w) {
-    if (c->kind == FBL_CONV_DATA_GRAD) { // stride 1: position i reads i + pad - tap
-        *h = (Walk){.lower = c->pad_h - (c->kh - 1) * c->dilation_h,
-                    .step = 1,
-                    .positions = c->h,
-                    .taps = c->kh,
-                    .dilation = c->dilation_h,
-                    .backwards = true};
-        *w = (Walk){.lower = c->pad_w - (c->kw - 1) * c->dilation_w,
-                    .step = 1,
-                    .positions = c->w,
-                    .taps = c->kw,
-                    .dilation = c->dilation_w,
-                    .backwards = true};
-        h->upper = h->lower + c->h - c->oh;
-        w->upper = w->lower + c->w - c->ow;
+// Position i of a data gradient's axis is pixel i of its part, and reads i + base - tap * move: with the same number of
+// pixels in all parts they share a walk that begins where the least of them does.
+static Walk backward_walk(const FblCudaProduct *p, int d) {
+    const FblCudaAxis *a = &p->axis[d];
+    int64_t least, most;
+    fbl_cuda_part_reach(p, d, &least, &most);
+    return (Walk){.lower = least,
+                  .upper = least + a->extent / a->parts - a->y_extent,
+                  .step = 1,
+                  .positions = a->extent / a->parts,
+                  .reach = most - least};
+}
+
+static void walks(const FblCudaProduct *p, Walk *h, Walk *w) {
+    const FblContraction *c = p->c;
+    if (c->kind == FBL_CONV_DATA_GRAD) {
+        *h = backward_walk(p, 0);
+        *w = backward_walk(p, 1);
         return;
     }
-    *h = (Walk){.lower = -c->pad_h, .step = c->stride_h, .positions = c->oh, .taps = c->kh, .dilation = c->dilation_h};
-    *w = (Walk){.lower = -c->pad_w, .step = c->stride_w, .positions = c->ow, .taps = c->kw, .dilation = c->dilation_w};
+    *h = (Walk){.lower = -c->pad_h, .step = c->stride_h, .positions = c->oh, .reach = (c->kh - 1) * c->dilation_h};
+    *w = (Walk){.lower = -c->pad_w, .step = c->stride_w, .positions = c->ow, .reach = (c->kw - 1) * c->dilation_w};
     h->upper = h->lower + (c->oh - 1) * c->stride_h - (c->h - 1);
     w->upper = w->lower + (c->ow - 1) * c->stride_w - (c->w - 1);
 }
 
 static bool fits(const Walk *walk) {
     return walk->lower >= -128 && walk->lower <= 127 && walk->upper >= -128 && walk->upper <= 127 && walk->step <= 8 &&
-           (walk->taps - 1) * walk->dilation <= 255;
+           walk->reach <= 255;
 }
 
 // Whether pixels are read tap by tap; else the factor is boxes of a matrix.
@@ -43,19 +44,23 @@ static bool is_walked(const FblCudaWide *wide, const FblCudaFactor *f) {
 }
 
 void fbl_cuda_wide_plan_map(FblCudaWide *wide, FblCudaFactor *f) {
-    const FblContraction *c = wide->p->c;
+    const FblCudaProduct *p = wide->p;
     f->span = 128;
-    f->engine = wide->engine;
+    // A box of weights must not reach into the next tap, which may be of another part.
+    f->engine = wide->engine && !(f->form == FBL_CUDA_WEIGHTS && p->parts > 1 && f->padded % (128 / wide->size));
     if (!f->engine || !is_walked(wide, f)) {
         return;
     }
     Walk h, w;
-    walks(c, &h, &w);
+    walks(p, &h, &w);
     while (f->span >= 32 && f->padded % (f->span / wide->size) != 0) {
         f->span /= 2;
     }
-    bool strided = c->kind == FBL_CONV_DATA_GRAD && (c->stride_h > 1 || c->stride_w > 1);
-    f->engine = f->span >= 32 && fits(&h) && fits(&w) && !strided;
+    bool even = true; // parts of one size
+    for (int d = 0; d < 2 && p->c->kind == FBL_CONV_DATA_GRAD; d++) {
+        even = even && p->axis[d].parts == p->axis[d].stride && p->axis[d].extent % p->axis[d].parts == 0;
+    }
+    f->engine = f->span >= 32 && fits(&h) && fits(&w) && even;
     f->span = f->engine ? f->span : 128;
 }
 
@@ -74,7 +79,7 @@ FblTensorMap fbl_cuda_wide_map(const FblCudaWide *wide, const FblCudaFactor *f) 
     map.box[0] = (int32_t)row;
     if (is_walked(wide, f)) {
         Walk h, w;
-        walks(p->c, &h, &w);
+        walks(p, &h, &w);
         map.kind = FBL_TENSOR_MAP_PIXELS;
         map.rank = 4;
         map.box[0] = 0;
@@ -92,7 +97,7 @@ FblTensorMap fbl_cuda_wide_map(const FblCudaWide *wide, const FblCudaFactor *f) 
     }
     // channel, group, pixel; or along the sum, row, group; or row, index of the sum, batch
     bool image = f->form == FBL_CUDA_IMAGE;
-    int64_t inner = f->form == FBL_CUDA_WEIGHTS ? p->k : f->padded, lines = f->turned ? p->k : f->rows;
+    int64_t inner = f->form == FBL_CUDA_WEIGHTS ? p->row_k : f->padded, lines = f->turned ? p->k : f->rows;
     map.extents[0] = inner;
     map.extents[1] = image ? p->z : lines;
     map.extents[2] = image ? lines : p->z;
@@ -106,7 +111,7 @@ FblTensorMap fbl_cuda_wide_map(const FblCudaWide *wide, const FblCudaFactor *f) 
 // The pixel where position `index` of the walk starts, as variables X_n, X_h, X_w.
 static void start_pixel(FblCudaWide *wide, int indent, char name, const char *index) {
     Walk h, w;
-    walks(wide->p->c, &h, &w);
+    walks(wide->p, &h, &w);
     fbl_cuda_line(
         wide->p->e, indent,
         "const int %c_n = %s / %lld, %c_h = %s / %lld %% %lld * %lld + (%lld), %c_w = %s %% %lld * %lld + (%lld);",
@@ -121,24 +126,29 @@ void fbl_cuda_wide_map_setup(FblCudaWide *wide, const FblCudaFactor *f) {
     }
 }
 
-// A copy of span bytes a pixel at tap and channel `at` of `limit`; past the limit, of zeros: an image that does not
-// exist.
-static void copy_pixels(FblCudaWide *wide, const FblCudaFactor *f, const char *at, int64_t limit, const char *to) {
-    FblCudaEmit *e = wide->p->e;
+// How far tap `tap` (kh or kw) of axis d is from the walk's own pixel.
+static const char *offset_of(const FblCudaProduct *p, int d, const Walk *walk, const char *tap) {
+    if (p->c->kind == FBL_CONV_DATA_GRAD) {
+        return fbl_arena_printf(p->e->arena, "%s - %s * %lld - (%lld)", fbl_cuda_part_base(p, d), tap,
+                                (long long)p->axis[d].move, (long long)walk->lower);
+    }
+    return fbl_arena_printf(p->e->arena, "%s * %lld", tap, (long long)(d == 0 ? p->c->dilation_h : p->c->dilation_w));
+}
+
+// A copy of span bytes a pixel at tap and channel `at`, which is below `limit`; past that, of zeros: an image that does
+// not exist.
+static void copy_pixels(FblCudaWide *wide, const FblCudaFactor *f, const char *at, const char *limit, const char *to) {
+    FblCudaProduct *p = wide->p;
     char name = f->o->name;
     Walk h, w;
-    walks(wide->p->c, &h, &w);
-    fbl_cuda_line(e, 5, "const int at = %s, tap = at < %lld ? at / %lld : 0;", at, (long long)limit,
-                  (long long)f->padded);
-    const char *kh = fbl_arena_printf(e->arena, "tap / %lld", (long long)w.taps),
-               *kw = fbl_arena_printf(e->arena, "tap %% %lld", (long long)w.taps);
-    kh = h.backwards ? fbl_arena_printf(e->arena, "(%lld - %s)", (long long)h.taps - 1, kh) : kh;
-    kw = w.backwards ? fbl_arena_printf(e->arena, "(%lld - %s)", (long long)w.taps - 1, kw) : kw;
-    fbl_cuda_line(e, 5,
-                  "fbl_map_pixels(%s, &%c_map, full + stage * 8, z * %lld + at %% %lld, %c_w, %c_h, at < %lld ? %c_n : "
-                  "%lld, %s * %lld, %s * %lld);",
-                  to, name, (long long)f->padded, (long long)f->padded, name, name, (long long)limit, name,
-                  (long long)wide->p->c->n, kw, (long long)w.dilation, kh, (long long)h.dilation);
+    walks(p, &h, &w);
+    fbl_cuda_line(p->e, 5, "const int at = %s, k = at < %s ? at : 0;", at, limit);
+    fbl_cuda_tap_of(p, 5, "k", "c");
+    fbl_cuda_line(p->e, 5,
+                  "fbl_map_pixels(%s, &%c_map, full + stage * 8, z * %lld + c, %c_w, %c_h, at < %s ? %c_n : %lld, %s, "
+                  "%s);",
+                  to, name, (long long)f->padded, name, name, limit, name, (long long)p->c->n,
+                  offset_of(p, 1, &w, "kw"), offset_of(p, 0, &h, "kh"));
 }
 
 void fbl_cuda_wide_map_fetch(FblCudaWide *wide, const FblCudaFactor *f) {
@@ -160,13 +170,17 @@ void fbl_cuda_wide_map_fetch(FblCudaWide *wide, const FblCudaFactor *f) {
         copy_pixels(wide, f,
                     fbl_arena_printf(e->arena, f->turned ? "n0 + j * %lld" : "step * %lld + j * %lld",
                                      f->turned ? row : bk, row),
-                    f->turned ? p->n : p->k, to);
+                    f->turned ? fbl_arena_printf(e->arena, "%lld", (long long)p->n) : fbl_cuda_part_sum(p), to);
     } else if (f->form == FBL_CUDA_IMAGE) {
         fbl_cuda_line(e, 5, "fbl_map_tile(%s, &%c_map, full + stage * 8, %s + j * %lld, z, step * %lld);", to, name,
                       first, row, bk);
     } else if (f->turned) {
         fbl_cuda_line(e, 5, "fbl_map_tile(%s, &%c_map, full + stage * 8, %s + j * %lld, step * %lld, z);", to, name,
                       first, row, bk);
+    } else if (f->form == FBL_CUDA_WEIGHTS && p->parts > 1) {
+        fbl_cuda_tap_of(p, 5, fbl_arena_printf(e->arena, "(step * %lld)", bk), "c");
+        fbl_cuda_line(e, 5, "fbl_map_tile(%s, &%c_map, full + stage * 8, %s, %s, z);", to, name, fbl_cuda_weight_at(p),
+                      first);
     } else {
         fbl_cuda_line(e, 5, "fbl_map_tile(%s, &%c_map, full + stage * 8, step * %lld, %s, z);", to, name, bk, first);
     }

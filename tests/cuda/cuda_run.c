@@ -142,6 +142,7 @@ void cuda_run_build(CudaRun *run) {
     }
     void *symbol = dlsym(run->library, "shim_launch");
     memcpy(&run->launch, &symbol, sizeof symbol);
+    run->multiply_adds = dlsym(run->library, "shim_multiply_adds");
     if (!keep) {
         unlink(path);
         unlink(library);

@@ -18,6 +18,7 @@ typedef struct CudaRun {
     CudaKernel *kernels;
     size_t count, capacity;
     void *library;
+    const unsigned long long *multiply_adds; // that the tensor cores have done
     void (*launch)(const char *, void (*)(void **), void **, const uint32_t *, const uint32_t *, uint32_t, uint64_t);
 } CudaRun;
 

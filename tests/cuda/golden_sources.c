@@ -1,5 +1,5 @@
 // golden_sources FILE.fbl FOLDER: the CUDA C of one kernel a family of a program into FOLDER, a file each: the first pointwise kernel
-// on images, the first reductions along channels and along points, the loss, the optimizer, and a contraction of each kind;
+// on images, the first reductions along channels and along points, the loss, the optimizer, and a contraction of each kind, a strided data gradient besides;
 // contractions in f32 and, the first one, in each format of the tensor cores. Then the same families with activations in bf16
 // (NAME_half.cu).
 #include <stdio.h>
@@ -39,6 +39,9 @@ static int write_source(const FblKernel *kernel, FblCudaPrecision precision, con
 static const char *family(const FblKernel *kernel) {
     static const char *const contractions[] = {"conv_forward", "conv_data_grad", "conv_weight_grad", "matmul"};
     if (kernel->kind == FBL_KERNEL_CONTRACTION) {
+        if (kernel->contraction.kind == FBL_CONV_DATA_GRAD && kernel->contraction.stride_h > 1) {
+            return "conv_data_grad_strided";
+        }
         return contractions[kernel->contraction.kind];
     }
     if (kernel->kind != FBL_KERNEL_LOOPS) {
@@ -56,7 +59,7 @@ static const char *family(const FblKernel *kernel) {
 // Writes the first kernel of every family of `plan`.
 static int write_plan(const FblPlan *plan, FblDtype storage, const char *folder) {
     static const char *const precisions[] = {"f32", "tf32", "bf16", "f16"};
-    const char *done[16];
+    const char *done[16]; // more than there are families
     int count = 0, failed = 0;
     for (size_t i = 0; i < plan->kernel_count; i++) {
         const char *name = family(plan->kernels[i]);

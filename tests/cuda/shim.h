@@ -97,6 +97,8 @@ static void (*shim_call)(void **);
 static void **shim_arguments;
 static const char *shim_name;
 static uint64_t shim_random; // 0: threads in order
+extern "C" unsigned long long shim_multiply_adds; // of the tensor cores, since the library was loaded
+unsigned long long shim_multiply_adds;
 #define threadIdx (shim_now->index)
 
 [[noreturn]] static void shim_fail(const char *what) {
@@ -309,6 +311,7 @@ static float shim_factor(ShimOp op, unsigned word, int half) {
 static void shim_do_mma(ShimThread *warp) {
     ShimOp op = warp[0].op;
     int halves = op == SHIM_TF32 ? 1 : 2, factors = 8 * halves;
+    shim_multiply_adds += 16 * 8 * factors;
     float a[16][16], b[8][16];
     for (int word = 0; word < 8; word++) {
         for (int half = 0; half < halves; half++) {

@@ -229,6 +229,7 @@ static float shim_wgmma_element(unsigned long long d, ShimOp format, bool turn, 
 static void shim_run_product(ShimWarp *warp, ShimProduct *product) {
     int depth = product->format == SHIM_TF32 ? 8 : 16, quarter = (int)(warp - shim_warps) % 4 * 16;
     static float b[256][16];
+    shim_multiply_adds += 16ull * warp->columns * depth;
     for (int n = 0; n < warp->columns; n++) {
         for (int k = 0; k < depth; k++) {
             b[n][k] = shim_wgmma_element(product->b, product->format, product->turn_b, n, k);

@@ -13,11 +13,12 @@
 static FblCudaPrecision precision;
 static CudaRun run;
 static bool other_tiles;
+static int filled_parts; // cases whose work was held against what is useful
 
 typedef struct Case {
     Build *build;
     FblContraction c;
-    bool fused, last;
+    bool fused, last, alone;
     FblDtype stored; // images, and a product's operands and result: f32 or a half
     int order; // of a product's operands: bit 0: a transposed; bit 1: b transposed
     float *buffers[6]; // their numbers
@@ -178,7 +179,46 @@ static void open_case(Case *k) {
     cuda_run_add_kernel(&run, &k->build->kernel);
 }
 
-static int check_case(Case *k) {
+// Multiply-adds of a strided data gradient that meet a pixel of y, padding around it included, channels and tiles not: a tap counts for
+// the pixels of dx that are a multiple of the stride from its first.
+static double useful_work(const FblContraction *c) {
+    double taps[2] = {0, 0};
+    const int64_t extents[2][5] = {{c->h, c->kh, c->stride_h, c->pad_h, c->dilation_h}, {c->w, c->kw, c->stride_w, c->pad_w, c->dilation_w}};
+    for (int d = 0; d < 2; d++) {
+        for (int64_t i = 0; i < extents[d][0]; i++) {
+            for (int64_t t = 0; t < extents[d][1]; t++) {
+                taps[d] += (i + extents[d][3] - t * extents[d][4]) % extents[d][2] == 0;
+            }
+        }
+    }
+    return (double)c->n * (double)c->c * (double)c->o / (double)c->groups * taps[0] * taps[1];
+}
+
+// What the comment says is in the tiles is what the tensor cores did. Where tiles are about filled it is less than twice what is useful;
+// with all taps for all pixels it would be four times that.
+static int check_work(const Case *k, const char *source, unsigned long long done) {
+    const char *line = strstr(source, " multiply-adds in tiles\n");
+    if (!line || precision == FBL_CUDA_F32) {
+        return 0;
+    }
+    while (line[-1] != ' ') {
+        line--;
+    }
+    unsigned long long said = strtoull(line, NULL, 10);
+    if (said != done) {
+        fprintf(stderr, "%s: %llu multiply-adds were done, the comment says %llu\n", k->name, done, said);
+        return 1;
+    }
+    bool filled = k->c.c == 64 && k->c.o == 64 && k->c.h == 14 && !other_tiles;
+    if (filled && (double)done >= 2 * useful_work(&k->c)) {
+        fprintf(stderr, "%s: %llu multiply-adds, %.0f are useful\n", k->name, done, useful_work(&k->c));
+        return 1;
+    }
+    filled_parts += filled;
+    return 0;
+}
+
+static int check_case(Case *k, size_t number) {
     size_t count = k->sizes[k->result];
     Sums sums = {calloc(count + 1, sizeof(double)), calloc(count + 1, sizeof(double))};
     float *first = malloc((count + 1) * sizeof *first);
@@ -202,7 +242,9 @@ static int check_case(Case *k) {
         if (k->halves[k->result]) {
             memset(k->halves[k->result], 0xff, count * sizeof(uint16_t));
         }
+        unsigned long long before = *run.multiply_adds;
         cuda_run_kernel(&run, &k->build->kernel, pointers, 1, 2, order);
+        failed |= check_work(k, run.kernels[number].source.text, *run.multiply_adds - before);
         for (size_t i = 0; i < count && k->halves[k->result]; i++) {
             k->buffers[k->result][i] = (float)half_value(k->stored, k->halves[k->result][i]);
         }
@@ -244,6 +286,13 @@ static const int convs[][14] = {
     {2, 6, 6, 6, 12, 3, 3, 1, 1, 1, 1, 1, 1, 3},   {2, 8, 6, 6, 8, 3, 3, 1, 1, 1, 1, 1, 1, 8},   {2, 64, 8, 8, 72, 3, 3, 1, 1, 1, 1, 1, 1, 1},
     {1, 16, 33, 40, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1}, {1, 160, 14, 14, 136, 1, 1, 1, 1, 0, 0, 1, 1, 1}, {2, 3, 32, 24, 64, 7, 7, 2, 2, 3, 3, 1, 1, 1},
 };
+// Data gradients alone, in parts: images smaller than the stride, taps without pixels and pixels without taps, a stride beyond those
+// that are cut, dilations with and without a common divisor with the stride, groups, and long sums over few pixels.
+static const int strided[][14] = {
+    {2, 5, 1, 1, 7, 1, 1, 2, 2, 0, 0, 1, 1, 1},    {2, 4, 2, 3, 8, 3, 3, 4, 5, 1, 1, 1, 1, 1},   {1, 3, 70, 5, 4, 2, 2, 66, 2, 0, 0, 1, 1, 1},
+    {2, 8, 13, 12, 6, 3, 3, 2, 4, 2, 3, 3, 2, 1},  {2, 12, 7, 10, 24, 3, 2, 2, 2, 1, 0, 1, 1, 3}, {1, 24, 7, 7, 256, 3, 3, 2, 2, 1, 1, 1, 1, 1},
+    {3, 16, 9, 8, 64, 4, 4, 4, 3, 0, 1, 1, 1, 1},  {2, 64, 14, 14, 64, 3, 3, 2, 2, 1, 1, 1, 1, 1}, {2, 128, 8, 6, 64, 1, 1, 2, 2, 0, 0, 1, 1, 1},
+};
 static const int products[][4] = {{1, 1, 1, 1}, {1, 64, 10, 64}, {2, 5, 7, 3}, {1, 97, 33, 100}, {3, 24, 16, 8}, {1, 300, 100, 1}, {1, 10, 64, 1024}, {1, 136, 264, 68}};
 
 int main(int argc, char **argv) {
@@ -262,24 +311,27 @@ int main(int argc, char **argv) {
         precision = strcmp(argv[1], names[i]) == 0 ? (FblCudaPrecision)i : precision;
     }
     cuda_run_init(&run, &(FblCudaOptions){.arch = 90, .precision = precision, .gemm = !way ? FBL_CUDA_GEMM_AUTO : strcmp(way, "tma") == 0 ? FBL_CUDA_GEMM_TMA : FBL_CUDA_GEMM_WGMMA});
-    size_t conv_count = sizeof convs / sizeof *convs, product_count = sizeof products / sizeof *products, count = 0;
-    Case *cases = calloc(2 * (conv_count * 12 + product_count * 4), sizeof *cases);
+    size_t conv_count = sizeof convs / sizeof *convs, strided_count = sizeof strided / sizeof *strided, product_count = sizeof products / sizeof *products, count = 0;
+    Case *cases = calloc(2 * (conv_count * 12 + strided_count * 4 + product_count * 4), sizeof *cases);
     if (!cases) {
         return 1;
     }
-    for (size_t i = 0; i < conv_count * 12; i++) {
-        const int *v = convs[i / 12];
-        if (way && (i / 4 + i / 12) % 4 != i % 4) { // one of the four bodies of each: the others differ in phase 0 and the epilogue
+    for (size_t i = 0; i < conv_count * 12 + strided_count * 4; i++) {
+        bool alone = i >= conv_count * 12;
+        size_t number = alone ? (i - conv_count * 12) / 4 : i / 12;
+        const int *v = alone ? strided[number] : convs[number];
+        if (way && (alone ? number + 2 : i / 4 + i / 12) % 4 != i % 4) { // one of the four bodies of each: the others differ in phase 0 and the epilogue
             continue;
         }
         Case *k = &cases[count++];
-        k->c = (FblContraction){.kind = (FblContractionKind)(i % 12 / 4), .n = v[0], .c = v[1], .h = v[2], .w = v[3], .o = v[4], .kh = v[5], .kw = v[6], .stride_h = v[7], .stride_w = v[8],
+        k->c = (FblContraction){.kind = alone ? FBL_CONV_DATA_GRAD : (FblContractionKind)(i % 12 / 4), .n = v[0], .c = v[1], .h = v[2], .w = v[3], .o = v[4], .kh = v[5], .kw = v[6], .stride_h = v[7], .stride_w = v[8],
                                 .pad_h = v[9], .pad_w = v[10], .dilation_h = v[11], .dilation_w = v[12], .groups = v[13]};
         k->c.oh = (k->c.h + 2 * k->c.pad_h - (k->c.kh - 1) * k->c.dilation_h - 1) / k->c.stride_h + 1;
         k->c.ow = (k->c.w + 2 * k->c.pad_w - (k->c.kw - 1) * k->c.dilation_w - 1) / k->c.stride_w + 1;
         k->fused = i % 2;
+        k->alone = alone;
         k->last = i % 4 / 2;
-        snprintf(k->name, sizeof k->name, "kind %d, convolution %zu%s%s", k->c.kind, i / 12, k->fused ? ", fused" : "", k->last ? ", channels last" : "");
+        snprintf(k->name, sizeof k->name, "kind %d, %sconvolution %zu%s%s", k->c.kind, alone ? "strided " : "", number, k->fused ? ", fused" : "", k->last ? ", channels last" : "");
     }
     for (size_t i = 0; i < product_count * 4; i++) {
         const int *v = products[i / 4];
@@ -296,7 +348,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < full; i++) {
         Case *k = &cases[count];
         bool matmul = cases[i].c.kind == FBL_MATMUL;
-        if (matmul ? i % 8 / 4 == 0 : cases[i].last && i / 12 < 11 && (halves ? i / 12 % 2 == 0 : i / 12 % 6 == 0)) {
+        if (matmul ? i % 8 / 4 == 0 : cases[i].last && (i / 12 < 11 || cases[i].alone) && (cases[i].alone ? halves : halves ? i / 12 % 2 == 0 : i / 12 % 6 == 0)) {
             *k = cases[i];
             k->stored = (precision == FBL_CUDA_F16) == (i % 5 != 4) ? FBL_F16 : FBL_BF16;
             snprintf(k->name, sizeof k->name, "%.160s, in %s", cases[i].name, fbl_dtype_name(k->stored));
@@ -319,7 +371,7 @@ int main(int argc, char **argv) {
     }
     cuda_run_build(&run);
     for (size_t i = 0; i < count; i++) {
-        failed += check_case(&cases[i]);
+        failed += check_case(&cases[i], i);
         split += run.kernels[i].source.phases > 1;
     }
     int direct = 0, turned = 0;
@@ -345,5 +397,5 @@ int main(int argc, char **argv) {
     }
     free(cases);
     cuda_run_free(&run);
-    return failed > 0 || split == 0 || (direct > 0) != halves || (turned > 0) != halves;
+    return failed > 0 || split == 0 || (filled_parts == 0 && precision != FBL_CUDA_F32 && !other_tiles) || (direct > 0) != halves || (turned > 0) != halves;
 }

@@ -91,7 +91,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_7f8c_b5ae7f8c
     }
     q -= 9216;
 }
-// product 4096 x 64 x 576, tile 64 x 64 x 32, 1 runs of the sum
+// product 4096 x 64 x 576, tile 64 x 64 x 32, 3 stages, 1 runs of the sum
 extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_7f8c_b5ae7f8c_1(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 3840;
@@ -115,9 +115,9 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_7f8c_b5ae7f8c
         const int kh = tap / 3, kw = tap % 3;
         #pragma unroll
         for (int i = 0; i < 2; i++) {
-            const int at_h = a_h[i] - kh * 1, at_w = a_w[i] - kw * 1;
-            const int h = at_h / 1, w = at_w / 1;
-            const bool inside = k < 576 && at_h >= 0 && at_w >= 0 && h < 8 && w < 8;
+            const int h = a_h[i] - kh * 1;
+            const int w = a_w[i] - kw * 1;
+            const bool inside = k < 576 && (unsigned)h < 8u && (unsigned)w < 8u;
             fbl_copy_async(a_tile + stage * 1280 + (tid / 4 + i * 32) * 20 + tid % 4 * 4, inside ? (const float *)((const unsigned short *)(workspace + 0) + ((a_n[i] * 8 + h) * 8 + w) * 64 + z * 64 + c) : workspace, inside);
         }
         }

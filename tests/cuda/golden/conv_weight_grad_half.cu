@@ -114,7 +114,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_138539
     }
     q -= 65536;
 }
-// product 64 x 576 x 4096, tile 64 x 128 x 32, 16 runs of the sum
+// product 64 x 576 x 4096, tile 64 x 128 x 32, 3 stages, 16 runs of the sum
 extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_13853947_1(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const unsigned short *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const unsigned short *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 3456;

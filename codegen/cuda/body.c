@@ -280,7 +280,7 @@ static void emit_op(FblCudaBody *body, int32_t id) {
 
 // Where an element lies: C expressions of the element number.
 typedef struct Address {
-    const char *text[FBL_CUDA_LANES]; // [0] alone unless `lanes`
+    const char *text[FBL_CUDA_MAX_LANES]; // [0] alone unless `lanes`
     bool lanes;
     int64_t step, align;
 } Address;
@@ -323,10 +323,32 @@ static const char *lane_address(FblCudaBody *body, const Address *address, int l
     return text;
 }
 
+// What four neighbours are, or eight: a pair of such, `low` and `high`.
 static const char *quad_type(FblDtype dtype) { return dtype == FBL_BOOL ? "uchar4" : dtype == FBL_I32 ? "int4" : "float4"; }
+static const char *run_type(const FblCudaBody *body, FblDtype dtype) {
+    const char *quad = quad_type(dtype);
+    return body->lanes == FBL_CUDA_LANES ? quad : fbl_arena_printf(body->e->arena, "FblPair<%s>", quad);
+}
 
+// A value of run_type from an expression a lane.
+static const char *run_text(FblCudaBody *body, FblDtype dtype, const char *const *lane) {
+    FblArena *arena = body->e->arena;
+    const char *half[2] = {"", ""};
+    for (int i = 0; i < body->lanes / FBL_CUDA_LANES; i++) {
+        half[i] = fbl_arena_printf(arena, "make_%s(%s, %s, %s, %s)", quad_type(dtype), lane[4 * i], lane[4 * i + 1], lane[4 * i + 2], lane[4 * i + 3]);
+    }
+    return body->lanes == FBL_CUDA_LANES ? half[0] : fbl_arena_printf(arena, "%s{%s, %s}", run_type(body, dtype), half[0], half[1]);
+}
+
+// Lanes that are neighbours in memory from an aligned one on; eight may be aligned to four only.
 static bool is_quad(const FblCudaBody *body, const Address *address) {
-    return body->lanes == FBL_CUDA_LANES && !address->lanes && address->step == 1 && address->align % FBL_CUDA_LANES == 0;
+    return body->lanes >= FBL_CUDA_LANES && !address->lanes && address->step == 1 && address->align % FBL_CUDA_LANES == 0;
+}
+
+// The function that loads or stores a run of halves: with eight, one access of 16 bytes, or two of 8.
+static const char *half_function(const FblCudaBody *body, const char *what, const char *half, const Address *address) {
+    const char *count = body->lanes == FBL_CUDA_LANES ? "" : address->align % FBL_CUDA_MAX_LANES == 0 ? "8" : "44";
+    return fbl_arena_printf(body->e->arena, "fbl_%s%s_%s", what, count, half);
 }
 
 bool fbl_cuda_body_run(FblCudaBody *body, int32_t id, FblDtype dtype, const char **out_address) {
@@ -355,20 +377,20 @@ static void emit_load(FblCudaBody *body, int32_t id) {
     out->align = 1;
     out->lanes = address.lanes || address.step != 0 || guard_varies || other_varies;
     if (out->lanes && is_quad(body, &address) && !guard_varies) {
-        const char *quad = quad_type(instr->dtype);
-        const char *load = half ? fbl_arena_printf(e->arena, "fbl_load_%s(b%d + %s)", half, instr->a, address.text[0])
-                                : fbl_arena_printf(e->arena, "*(const %s *)(b%d + %s)", quad, instr->a, address.text[0]);
+        const char *run = run_type(body, instr->dtype);
+        const char *load = half ? fbl_arena_printf(e->arena, "%s(b%d + %s)", half_function(body, "load", half, &address), instr->a, address.text[0])
+                                : fbl_arena_printf(e->arena, "*(const %s *)(b%d + %s)", run, instr->a, address.text[0]);
         if (instr->guard >= 0) {
-            const char *other[FBL_CUDA_LANES];
+            const char *other[FBL_CUDA_MAX_LANES];
             for (int lane = 0; lane < body->lanes; lane++) {
                 other[lane] = instr->otherwise >= 0 ? fbl_cuda_body_lane(body, instr->otherwise, lane, instr->dtype) : "0";
             }
-            load = fbl_arena_printf(e->arena, "%s ? %s : make_%s(%s, %s, %s, %s)", fbl_cuda_body_lane(body, instr->guard, 0, FBL_BOOL), load, quad,
-                                    other[0], other[1], other[2], other[3]);
+            load = fbl_arena_printf(e->arena, "%s ? %s : %s", fbl_cuda_body_lane(body, instr->guard, 0, FBL_BOOL), load, run_text(body, instr->dtype, other));
         }
-        fbl_cuda_line(e, body->indent, "const %s v%d = %s;", quad, id, load);
+        fbl_cuda_line(e, body->indent, "const %s v%d = %s;", run, id, load);
         for (int lane = 0; lane < body->lanes; lane++) {
-            out->name[lane] = fbl_arena_printf(e->arena, instr->dtype == FBL_BOOL ? "(v%d.%c != 0)" : "v%d.%c", id, "xyzw"[lane]);
+            const char *half_of = body->lanes == FBL_CUDA_LANES ? "" : lane < FBL_CUDA_LANES ? ".low" : ".high";
+            out->name[lane] = fbl_arena_printf(e->arena, instr->dtype == FBL_BOOL ? "(v%d%s.%c != 0)" : "v%d%s.%c", id, half_of, "xyzw"[lane % FBL_CUDA_LANES]);
         }
         return;
     }
@@ -417,7 +439,12 @@ static void emit_instr(FblCudaBody *body, int32_t id) {
         break;
     case FBL_K_LOAD: emit_load(body, id); break;
     case FBL_K_OP: emit_op(body, id); break;
-    case FBL_K_RESULT: out->name[0] = fbl_arena_printf(e->arena, "r%d", instr->a); break;
+    case FBL_K_RESULT:
+        out->lanes = body->lane_results;
+        for (int lane = 0; lane < (out->lanes ? body->lanes : 1); lane++) {
+            out->name[lane] = fbl_arena_printf(e->arena, out->lanes ? "r%d_%d" : "r%d", instr->a, lane);
+        }
+        break;
     case FBL_K_ACC:
         out->lanes = body->lanes > 1;
         memcpy(out->name, body->acc, sizeof out->name);
@@ -477,10 +504,13 @@ void fbl_cuda_body_store(FblCudaBody *body, const FblKStore *store, const char *
         one = half && !quad ? fbl_arena_printf(e->arena, "fbl_to_%s(%s)", half, one) : one;
         const char *text = fbl_arena_printf(e->arena, "b%d[%s] = %s;", store->buffer, lane_address(body, &address, lane), one);
         if (quad) {
-            const char *four = fbl_arena_printf(e->arena, "make_%s(%s, %s, %s, %s)", quad_type(dtype), to_memory(body, store, dtype, 0), to_memory(body, store, dtype, 1),
-                                                to_memory(body, store, dtype, 2), to_memory(body, store, dtype, 3));
-            text = half ? fbl_arena_printf(e->arena, "fbl_store_%s(b%d + %s, %s);", half, store->buffer, address.text[0], four)
-                        : fbl_arena_printf(e->arena, "*(%s *)(b%d + %s) = %s;", quad_type(dtype), store->buffer, address.text[0], four);
+            const char *value[FBL_CUDA_MAX_LANES];
+            for (int k = 0; k < body->lanes; k++) {
+                value[k] = to_memory(body, store, dtype, k);
+            }
+            const char *run = run_text(body, dtype, value);
+            text = half ? fbl_arena_printf(e->arena, "%s(b%d + %s, %s);", half_function(body, "store", half, &address), store->buffer, address.text[0], run)
+                        : fbl_arena_printf(e->arena, "*(%s *)(b%d + %s) = %s;", run_type(body, dtype), store->buffer, address.text[0], run);
         }
         const char *own = store->guard >= 0 ? fbl_cuda_body_lane(body, store->guard, lane, FBL_BOOL) : NULL;
         const char *both = own && guard ? fbl_arena_printf(e->arena, "%s && %s", own, guard) : own ? own : guard;

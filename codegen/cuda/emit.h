@@ -1,8 +1,9 @@
-// The inside of the CUDA code generator: scalar bodies as C statements, on one element or on four neighbours at once.
+// The inside of the CUDA code generator: scalar bodies as C statements, on one element or on four or eight neighbours at once.
 //
-// A body is evaluated with `lanes` 1 or 4. With four, one loop (the lane loop) stands for four consecutive values that
-// start at a multiple of four; an instruction is then uniform (one C variable), affine (one variable and a constant step a
-// lane), or has a C expression a lane. Loads and stores of four neighbours in memory become 16-byte accesses.
+// A body is evaluated with `lanes` 1, 4 or 8. With more than one, one loop (the lane loop) stands for so many consecutive values
+// that start at a multiple of their number; an instruction is then uniform (one C variable), affine (one variable and a constant
+// step a lane), or has a C expression a lane. Loads and stores of four neighbours in memory become 16-byte accesses, of eight
+// one (halves) or two.
 // Ownership: strings live in the emission's arena. Threads: one per FblCudaEmit.
 #ifndef FBL_CODEGEN_CUDA_EMIT_H
 #define FBL_CODEGEN_CUDA_EMIT_H
@@ -10,7 +11,8 @@
 #include "codegen/cuda/cuda_target.h"
 #include "ir/text.h"
 
-#define FBL_CUDA_LANES 4
+#define FBL_CUDA_LANES 4     // of contractions and of kernels that have no halves
+#define FBL_CUDA_MAX_LANES 8 // of others
 
 typedef struct FblCudaEmit {
     FblArena *arena;
@@ -32,7 +34,7 @@ typedef struct FblCudaVal {
     int64_t step;       // !lanes, i32: lane k is name[0] + k * step
     int64_t align;      // i32, at lane 0: a multiple of this (0: is 0)
     int64_t low, high;  // i32: range over all lanes
-    const char *name[FBL_CUDA_LANES];
+    const char *name[FBL_CUDA_MAX_LANES];
 } FblCudaVal;
 
 typedef struct FblCudaBody {
@@ -42,7 +44,8 @@ typedef struct FblCudaBody {
     int lane_align;                          // the lane loop's first value is a multiple of this: `lanes`, or more
     const char *loops[FBL_KERNEL_MAX_LOOPS]; // C expression of each loop's value
     uint32_t inner;                          // loops that are inner, as bits
-    const char *acc[FBL_CUDA_LANES];         // FBL_K_ACC
+    const char *acc[FBL_CUDA_MAX_LANES];     // FBL_K_ACC
+    bool lane_results;                       // FBL_K_RESULT number r is r<r>_<lane>, else r<r>
     FblCudaVal *values;                      // per instruction
     int indent;                              // levels of four spaces
 } FblCudaBody;

@@ -118,18 +118,53 @@ template <int left> FBL_DEVICE void fbl_copy_wait() {}
 #endif
 #endif // FBL_SHIM
 
+// Two words of two halves.
+FBL_DEVICE float4 fbl_widen_bf16(unsigned x, unsigned y) {
+    return make_float4(fbl_float(x << 16), fbl_float(x & 0xffff0000u), fbl_float(y << 16), fbl_float(y & 0xffff0000u));
+}
+FBL_DEVICE float4 fbl_widen_f16(unsigned x, unsigned y) {
+    return make_float4(fbl_from_f16((unsigned short)x), fbl_from_f16((unsigned short)(x >> 16)), fbl_from_f16((unsigned short)y), fbl_from_f16((unsigned short)(y >> 16)));
+}
 // Four neighbours in half precision, aligned to 8 bytes.
 FBL_DEVICE float4 fbl_load_bf16(const unsigned short *from) {
     const uint2 v = *(const uint2 *)from;
-    return make_float4(fbl_float(v.x << 16), fbl_float(v.x & 0xffff0000u), fbl_float(v.y << 16), fbl_float(v.y & 0xffff0000u));
+    return fbl_widen_bf16(v.x, v.y);
 }
 FBL_DEVICE float4 fbl_load_f16(const unsigned short *from) {
     const uint2 v = *(const uint2 *)from;
-    return make_float4(fbl_from_f16((unsigned short)v.x), fbl_from_f16((unsigned short)(v.x >> 16)), fbl_from_f16((unsigned short)v.y),
-                       fbl_from_f16((unsigned short)(v.y >> 16)));
+    return fbl_widen_f16(v.x, v.y);
 }
 FBL_DEVICE void fbl_store_bf16(unsigned short *to, float4 v) { *(uint2 *)to = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w)); }
 FBL_DEVICE void fbl_store_f16(unsigned short *to, float4 v) { *(uint2 *)to = make_uint2(fbl_pack_f16(v.x, v.y), fbl_pack_f16(v.z, v.w)); }
+
+// Eight neighbours: two accesses, each aligned to its size; halves aligned to 16 bytes: one.
+template <typename T> struct FblPair {
+    T low, high;
+};
+FBL_DEVICE FblPair<float4> fbl_load8_bf16(const unsigned short *from) {
+    const uint4 v = *(const uint4 *)from;
+    return {fbl_widen_bf16(v.x, v.y), fbl_widen_bf16(v.z, v.w)};
+}
+FBL_DEVICE FblPair<float4> fbl_load8_f16(const unsigned short *from) {
+    const uint4 v = *(const uint4 *)from;
+    return {fbl_widen_f16(v.x, v.y), fbl_widen_f16(v.z, v.w)};
+}
+FBL_DEVICE void fbl_store8_bf16(unsigned short *to, const FblPair<float4> &v) {
+    *(uint4 *)to = make_uint4(fbl_pack_bf16(v.low.x, v.low.y), fbl_pack_bf16(v.low.z, v.low.w), fbl_pack_bf16(v.high.x, v.high.y), fbl_pack_bf16(v.high.z, v.high.w));
+}
+FBL_DEVICE void fbl_store8_f16(unsigned short *to, const FblPair<float4> &v) {
+    *(uint4 *)to = make_uint4(fbl_pack_f16(v.low.x, v.low.y), fbl_pack_f16(v.low.z, v.low.w), fbl_pack_f16(v.high.x, v.high.y), fbl_pack_f16(v.high.z, v.high.w));
+}
+FBL_DEVICE FblPair<float4> fbl_load44_bf16(const unsigned short *from) { return {fbl_load_bf16(from), fbl_load_bf16(from + 4)}; }
+FBL_DEVICE FblPair<float4> fbl_load44_f16(const unsigned short *from) { return {fbl_load_f16(from), fbl_load_f16(from + 4)}; }
+FBL_DEVICE void fbl_store44_bf16(unsigned short *to, const FblPair<float4> &v) {
+    fbl_store_bf16(to, v.low);
+    fbl_store_bf16(to + 4, v.high);
+}
+FBL_DEVICE void fbl_store44_f16(unsigned short *to, const FblPair<float4> &v) {
+    fbl_store_f16(to, v.low);
+    fbl_store_f16(to + 4, v.high);
+}
 
 // Philox4x32-10 as in base/philox.h: element `index` of random site `stream` at the scalars' step, inside (0, 1).
 FBL_DEVICE unsigned fbl_random_word(const FblScalars *scalars, unsigned stream, unsigned long long index) {
@@ -216,6 +251,27 @@ struct FblArgmax {
             v = o.v;
             index = o.index;
         }
+    }
+};
+
+// Several results of a thread at once.
+template <typename T, int N> struct FblMany {
+    T v[N];
+    FBL_DEVICE_MEMBER void take(const FblMany &o) {
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            v[i].take(o.v[i]);
+        }
+    }
+    FBL_DEVICE_MEMBER T all() { // in a balanced tree
+#pragma unroll
+        for (int half = N / 2; half >= 1; half /= 2) {
+#pragma unroll
+            for (int i = 0; i < half; i++) {
+                v[i].take(v[i + half]);
+            }
+        }
+        return v[0];
     }
 };
 

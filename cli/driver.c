@@ -263,6 +263,7 @@ static FblStatus dump_kernel(FblDriver *driver, const FblKernel *kernel) {
 
 FblStatus fbl_driver_compile_plan(FblDriver *driver, FblPlan *plan, FblBuilt *out_built) {
     memset(out_built, 0, sizeof *out_built);
+    FBL_TRY(fbl_driver_library_open(driver));
     FBL_TRY(fbl_driver_tune(driver, plan));
     double start = now_ms();
     out_built->plan = plan;

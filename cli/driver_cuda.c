@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "codegen/cuda/nvrtc.h"
 #include "runtime/cuda/cuda_group.h"
+#include "runtime/cuda/library.h"
 #include "runtime/cuda/session_source.h"
 
 static const char *const precisions[] = {[FBL_CUDA_F32] = "f32", [FBL_CUDA_TF32] = "tf32", [FBL_CUDA_BF16] = "bf16", [FBL_CUDA_F16] = "f16"};
@@ -47,15 +48,28 @@ FblStatus fbl_driver_cuda_use_tiles(FblContext *ctx, FblDriverCuda *cuda, const 
     return FBL_OK;
 }
 
-void fbl_driver_cuda_key(const FblDriverCuda *cuda, const FblKernel *kernel, char out[FBL_CUDA_TUNE_TEXT + 64]) {
+static const FblCudaTuneRow *row_of(const FblDriverCuda *cuda, const FblKernel *kernel) {
     FblCudaProblem problem;
+    const FblCudaTune *tune = cuda->options.tune;
+    return tune && tune->count > 0 && fbl_cuda_problem(kernel, &cuda->options, &problem, NULL, 0, NULL) ? fbl_cuda_tune_find(tune, &problem) : NULL;
+}
+
+FblLibraryKind fbl_driver_cuda_library(const FblDriverCuda *cuda, const FblKernel *kernel) {
+    FblLibraryWork work;
+    const FblCudaTuneRow *row = row_of(cuda, kernel);
+    FblLibraryKind kind = row ? fbl_cuda_choice_library(&row->choice) : FBL_LIBRARY_CUBLASLT;
+    bool wanted = kind != FBL_LIBRARY_NONE && cuda->libraries[kind] && fbl_library_work(kernel, kind, fbl_cuda_factors(cuda->options.precision), &work);
+    return wanted && (row || !work.images_too) ? kind : FBL_LIBRARY_NONE;
+}
+
+void fbl_driver_cuda_key(const FblDriverCuda *cuda, const FblKernel *kernel, char out[FBL_CUDA_TUNE_TEXT + 64]) {
     char choice[FBL_CUDA_TUNE_TEXT] = "";
-    bool tuned = cuda->options.tune && cuda->tune.count > 0 && fbl_cuda_problem(kernel, &cuda->options, &problem, NULL, 0, NULL);
-    const FblCudaTuneRow *row = tuned ? fbl_cuda_tune_find(&cuda->tune, &problem) : NULL;
+    const FblCudaTuneRow *row = row_of(cuda, kernel);
+    FblLibraryKind library = fbl_driver_cuda_library(cuda, kernel);
     if (row && row->choice.variant > FBL_CUDA_VARIANT_LIBRARY) {
         fbl_cuda_choice_print(&row->choice, choice);
     }
-    snprintf(out, FBL_CUDA_TUNE_TEXT + 64, *choice ? "%s %s" : "%s", cuda->target, choice);
+    snprintf(out, FBL_CUDA_TUNE_TEXT + 64, "%s%s%s%s%s", cuda->target, *choice ? " " : "", choice, library ? " beside " : "", fbl_library_name(library));
 }
 
 // The tables of tuned tiles that the options ask for.
@@ -189,21 +203,27 @@ static char *unit_text(const char *text) {
     return unit;
 }
 
+static void take_phase(const FblCudaPhase *from, FblGpuPhase *to) {
+    snprintf(to->symbol, sizeof to->symbol, "%s", from->symbol);
+    memcpy(to->grid, from->grid, sizeof to->grid);
+    memcpy(to->block, from->block, sizeof to->block);
+    to->shared_bytes = from->shared_bytes;
+    to->map_count = from->map_count;
+    memcpy(to->maps, from->maps, sizeof to->maps);
+}
+
 static void take_code(const FblCudaSource *source, const void *image, size_t size, FblKernelCode *out_code) {
-    *out_code = (FblKernelCode){.object = malloc(size), .object_size = size, .phases = source->phases, .workspace_bytes = source->workspace_bytes};
+    *out_code = (FblKernelCode){.object = malloc(size), .object_size = size, .phases = source->phases, .workspace_bytes = source->workspace_bytes,
+                                .before = source->before, .after = source->after};
     if (!out_code->object) {
         fbl_out_of_memory();
     }
     memcpy(out_code->object, image, size);
     for (int32_t p = 0; p < source->phases; p++) {
-        const FblCudaPhase *from = &source->phase[p];
-        FblGpuPhase *to = &out_code->gpu[p];
-        snprintf(to->symbol, sizeof to->symbol, "%s", from->symbol);
-        memcpy(to->grid, from->grid, sizeof to->grid);
-        memcpy(to->block, from->block, sizeof to->block);
-        to->shared_bytes = from->shared_bytes;
-        to->map_count = from->map_count;
-        memcpy(to->maps, from->maps, sizeof to->maps);
+        take_phase(&source->phase[p], &out_code->gpu[p]);
+    }
+    for (int32_t p = 0; p < source->before + source->after; p++) {
+        take_phase(&source->around[p], &out_code->around[p]);
     }
 }
 
@@ -215,7 +235,9 @@ FblStatus fbl_driver_cuda_compile(const FblDriverCuda *cuda, FblKernel *const *k
     FILE *out = open_memstream(&text, &length);
     FblStatus status = out ? FBL_OK : FBL_NOMEM;
     for (; status == FBL_OK && made < count; made++) {
-        status = fbl_cuda_emit(kernels[made], &cuda->options, &sources[made], error, error_size);
+        FblCudaOptions options = cuda->options;
+        options.library = fbl_driver_cuda_library(cuda, kernels[made]);
+        status = fbl_cuda_emit(kernels[made], &options, &sources[made], error, error_size);
         if (status != FBL_OK) {
             break;
         }
@@ -258,7 +280,9 @@ FblStatus fbl_driver_cuda_session(const FblDriverCuda *cuda, FblKernelCode *out_
 
 FblStatus fbl_driver_cuda_emit(const FblDriverCuda *cuda, const FblKernel *kernel, char form, char **out_text, size_t *out_size, char *error, size_t error_size) {
     FblCudaSource source;
-    FBL_TRY(fbl_cuda_emit(kernel, &cuda->options, &source, error, error_size));
+    FblCudaOptions options = cuda->options;
+    options.library = fbl_driver_cuda_library(cuda, kernel);
+    FBL_TRY(fbl_cuda_emit(kernel, &options, &source, error, error_size));
     FblStatus status = FBL_OK;
     if (form == 'c') {
         *out_text = source.text;

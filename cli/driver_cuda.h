@@ -19,6 +19,7 @@ typedef struct FblDriverCuda {
     int gpus;              // that share a step's batch
     double search_start;   // of --tune=search, in seconds; 0: not begun
     FblCudaDevice *device; // NULL until it is needed
+    bool libraries[FBL_LIBRARY_COUNT]; // which may be used (cli/library.h sets it)
 } FblDriverCuda;
 
 // Sets *out_cuda for a target "cuda" (the GPU's own architecture: opens it) or "cuda:sm_90", NULL for "cpu". E0649 for
@@ -33,7 +34,10 @@ FblStatus fbl_driver_cuda_use_tiles(FblContext *ctx, FblDriverCuda *cuda, const 
 const char *fbl_driver_cuda_tiles(FblContext *ctx, const FblDriverCuda *cuda);
 // Sets cuda->identity after the tiles have changed.
 void fbl_driver_cuda_name(FblContext *ctx, FblDriverCuda *cuda);
-// What the code of a kernel depends on besides its text and the build: the target, and the tile that was tuned for it.
+// The library that the kernel is left to, if it has an algorithm that is right: what options.tune says, else cuBLASLt for products that need no array
+// but of weights.
+FblLibraryKind fbl_driver_cuda_library(const FblDriverCuda *cuda, const FblKernel *kernel);
+// What the code of a kernel depends on besides its text and the build: the target, the tile that was tuned for it, and the library that it is left to.
 void fbl_driver_cuda_key(const FblDriverCuda *cuda, const FblKernel *kernel, char out[FBL_CUDA_TUNE_TEXT + 64]);
 
 // Opens the GPU that the code is for, once.

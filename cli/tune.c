@@ -9,9 +9,9 @@
 
 #include "base/diag.h"
 #include "base/io.h"
-#include "ir/product.h"
-#include "runtime/cuda/cublaslt.h"
+#include "cli/library.h"
 #include "runtime/cuda/cuda_trial.h"
+#include "runtime/cuda/library.h"
 
 enum { CANDIDATES = 64 }; // of a problem, at most
 
@@ -149,37 +149,44 @@ static FblStatus judge(FblDriver *driver, const Problem *problem, const FblCudaC
     return save(driver);
 }
 
-// The library as one more candidate, where it does such products; it has the default's code beside it.
-static bool add_library(FblDriver *driver, const Problem *problem, const FblKernelCode *own, FblCudaChoice *choice, FblKernelCode *code) {
-    FblProduct product;
-    FblGpuLibrary library;
-    if (strcmp(driver->passes.library_gemm, "auto") != 0 || !fbl_kernel_product(problem->kernel, &product) ||
-        !fbl_cublaslt_choose(driver->cuda->device, &product, problem->problem.precision, &library)) {
-        return false;
+// The libraries as further candidates, where they do such kernels; each has the default's code beside it.
+static void add_libraries(const FblDriver *driver, const Problem *problem, FblCudaChoice *choices, FblGpuLibrary *libraries, size_t *count, double *tolerance) {
+    static const FblCudaVariant variants[] = {FBL_CUDA_VARIANT_LIBRARY};
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
+        FblLibraryWork work;
+        FblCudaPrecision precision = (FblCudaPrecision)problem->problem.precision;
+        FblCudaChoice choice = {.variant = variants[v]};
+        FblLibraryKind kind = fbl_cuda_choice_library(&choice);
+        if (driver->cuda->libraries[kind] && fbl_library_work(problem->kernel, kind, fbl_cuda_factors(precision), &work) &&
+            fbl_library_choose(driver->cuda->device, &work, (int32_t)precision, &libraries[*count])) {
+            choices[*count] = choice;
+            *tolerance = fmax(*tolerance, fbl_driver_library_tolerance(&work, precision));
+            ++*count;
+        }
     }
-    *choice = (FblCudaChoice){.variant = FBL_CUDA_VARIANT_LIBRARY};
-    *code = *own;
-    code->object = NULL; // stays the default's
-    code->library = library;
-    return true;
 }
 
 // Compiles and times the tiles of one problem. *out_faster: another tile than the default won.
 static FblStatus search_one(FblDriver *driver, const Problem *problem, bool *out_faster) {
-    FblCudaChoice choices[CANDIDATES + 1];
-    FblKernelCode codes[CANDIDATES + 1] = {0};
-    FblCudaTrialResult results[CANDIDATES + 1];
+    FblCudaChoice choices[CANDIDATES + FBL_LIBRARY_COUNT];
+    FblKernelCode codes[CANDIDATES + FBL_LIBRARY_COUNT] = {0};
+    FblCudaTrialResult results[CANDIDATES + FBL_LIBRARY_COUNT];
+    FblGpuLibrary libraries[CANDIDATES + FBL_LIBRARY_COUNT] = {0};
+    double tolerance = tolerance_of(&problem->problem, &problem->kernel->contraction), library_tolerance = tolerance;
     FblCudaProblem same;
     int64_t most = driver->passes.tune_tiles;
     size_t count = 0;
     *out_faster = false;
     fbl_cuda_problem(problem->kernel, &driver->cuda->options, &same, choices, most < 2 ? 2 : most > CANDIDATES ? CANDIDATES : (size_t)most, &count);
+    add_libraries(driver, problem, choices, libraries, &count, &library_tolerance);
     Compile job = {.driver = driver, .problem = problem, .choices = choices, .codes = codes, .count = count};
     fbl_pool_run(driver->pool, compile_some, &job, driver->threads);
     FblStatus status = FBL_OK;
     if (codes[0].object) { // else compiling the plan says what is wrong
-        count += add_library(driver, problem, &codes[0], &choices[count], &codes[count]);
-        FblCudaTrialOptions options = {driver->cuda->device, problem->kernel, codes, count, tolerance_of(&problem->problem, &problem->kernel->contraction), 0, true};
+        for (size_t k = 0; k < count; k++) {
+            codes[k].library = libraries[k];
+        }
+        FblCudaTrialOptions options = {driver->cuda->device, problem->kernel, codes, count, tolerance, library_tolerance, 0, true};
         status = fbl_cuda_trial(driver->ctx, &options, results);
         if (status == FBL_OK && results[0].verdict == FBL_CUDA_TRIAL_RIGHT) {
             status = judge(driver, problem, choices, results, count, out_faster);
@@ -203,6 +210,7 @@ FblStatus fbl_driver_tune(FblDriver *driver, const FblPlan *plan) {
     FblDevice *device;
     FBL_TRY(fbl_driver_cuda_check(driver->ctx));
     FBL_TRY(fbl_driver_cuda_device(driver->ctx, driver->cuda, &device));
+    FBL_TRY(fbl_driver_library_open(driver));
     double start = now_seconds();
     driver->cuda->search_start = driver->cuda->search_start > 0 ? driver->cuda->search_start : start;
     size_t done = 0, faster = 0;

@@ -7,6 +7,7 @@
 
 #include "codegen/tensor_map.h"
 #include "ir/kernel.h"
+#include "ir/library_array.h"
 
 // What a kernel function is called with. buffers[i] is the base of buffer i of the kernel. scratch is per thread,
 // FblKernelCode.scratch_bytes long, 64-byte aligned, contents undefined.
@@ -33,13 +34,15 @@ typedef struct FblGpuPhase {
     FblTensorMap maps[FBL_GPU_MAX_MAPS];
 } FblGpuPhase;
 
-// A matrix product (ir/product.h) that a library does instead of the kernel's own code: its algorithm as the library chose it, recorded
-// so that later runs use the same one. The kernel's own code is there as well, for where the library is missing or refuses.
+// What a library does instead of the kernel's own code (ir/library_work.h): its algorithm as the library chose it, recorded so that
+// later runs use the same one. The kernel's own code is there as well, for where the library is missing or refuses.
+#define FBL_GPU_ALGORITHM 32
 typedef struct FblGpuLibrary {
     bool used;
+    int32_t kind;          // FblLibraryKind
     int32_t precision;     // FblCudaPrecision
-    uint64_t algorithm[8]; // cublasLtMatmulAlgo_t, opaque
-    int64_t workspace_bytes;
+    uint64_t algorithm[FBL_GPU_ALGORITHM]; // the library's own: cublasLtMatmulAlgo_t in the first 8
+    int64_t workspace_bytes; // of the library's, behind the arrays
     char name[112]; // for people: "cuBLASLt 13.0.2: algorithm 66, tile 20, stages 5, 1 split"
 } FblGpuLibrary;
 
@@ -52,6 +55,10 @@ typedef struct FblKernelCode {
     int32_t phases;
     FblGpuPhase gpu[FBL_KERNEL_MAX_PHASES];
     FblGpuLibrary library;
+    // Phases around a library's call, of the same image: `before` of them fill arrays, those behind them go on from the result. They take the
+    // kernel's buffers, then their array, then the scalars. There may be some though no library is used.
+    int32_t before, after;
+    FblGpuPhase around[FBL_ARRAY_COUNT];
     int64_t items[FBL_KERNEL_MAX_PHASES]; // work items per phase
     int64_t scratch_bytes;   // per thread
     int64_t workspace_bytes; // shared by all threads of the launch, passed as one extra buffer at the end; 0: none

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "ir/library_array.h"
+
 #define MAX_DIMS 8
 #define DEEPEST 8 // nested operations in an index or a stored value
 
@@ -54,7 +56,7 @@ static bool place(const FblKernel *kernel, int32_t number, const int32_t *index,
     const FblKernelBuffer *buffer = &kernel->buffers[number];
     int64_t stride = 1;
     memset(out, 0, sizeof *out);
-    if (buffer->dtype != FBL_F32) {
+    if (buffer->dtype != FBL_F32 && !fbl_dtype_is_half(buffer->dtype)) {
         return false;
     }
     for (int32_t d = buffer->rank; d-- > 0;) {
@@ -75,6 +77,7 @@ static bool load_place(const FblKernel *kernel, int32_t id, int32_t *out_buffer,
 // A tensor of the product: its strides along the dimensions that all of them share.
 typedef struct Tensor {
     int32_t buffer;
+    FblDtype dtype;
     int64_t offset, stride[MAX_DIMS];
 } Tensor;
 
@@ -84,8 +87,8 @@ typedef struct Dims {
 } Dims;
 
 // Loop numbers that stand for each shared dimension in a tensor's own body; -1: it does not run along it.
-static bool take(Tensor *tensor, int32_t buffer, const Affine *at, const Dims *dims, const int32_t *loops, const int64_t *scale) {
-    *tensor = (Tensor){.buffer = buffer, .offset = at->base};
+static bool take(Tensor *tensor, const FblKernel *kernel, int32_t buffer, const Affine *at, const Dims *dims, const int32_t *loops, const int64_t *scale) {
+    *tensor = (Tensor){.buffer = buffer, .dtype = kernel->buffers[buffer].dtype, .offset = at->base};
     for (int d = 0; d < dims->count; d++) {
         if (loops[d] >= 0 && !fbl_mul_i64(at->step[loops[d]], scale ? scale[d] : 1, &tensor->stride[d])) {
             return false;
@@ -103,6 +106,8 @@ typedef struct Match {
     FblKInstrKind sum_kind;                 // FBL_K_ACC or FBL_K_RESULT: what stands for the sum
     double alpha;
     bool scaled;
+    FblDtype array_dtype; // of operands that are arrays, whose numbers are bits of `arrays`
+    int arrays;
 } Match;
 
 static bool add_dim(Match *m, int64_t extent) {
@@ -133,7 +138,7 @@ static bool match_value(Match *m, int32_t id, int depth) {
         int32_t buffer;
         Affine at;
         Tensor tensor;
-        if (instr->op == FBL_OP_ADD && !m->scaled && load_place(kernel, instr->args[1 - side], &buffer, &at) && take(&tensor, buffer, &at, &m->dims, m->result_loops, NULL)) {
+        if (instr->op == FBL_OP_ADD && !m->scaled && load_place(kernel, instr->args[1 - side], &buffer, &at) && take(&tensor, kernel, buffer, &at, &m->dims, m->result_loops, NULL)) {
             bool whole = true;
             for (int d = 0; d < m->dims.count; d++) {
                 whole = whole && (m->dims.extent[d] == 1 || tensor.stride[d] == m->result.stride[d]);
@@ -147,6 +152,22 @@ static bool match_value(Match *m, int32_t id, int depth) {
         }
     }
     return false;
+}
+
+// A factor that is the array of operand `t`; `at`: positions of the shared dimensions in the operand's body, -1: it does not run along one.
+static bool take_array(Match *m, int t, const int8_t *at, const int64_t *scale) {
+    int64_t strides[4];
+    Tensor *tensor = &m->factors[t];
+    *tensor = (Tensor){.buffer = m->kernel->buffer_count + t, .dtype = m->array_dtype};
+    if (fbl_array_strides(m->kernel, t, strides) == 0) {
+        return false;
+    }
+    for (int d = 0; d < m->dims.count; d++) {
+        if (at[d] >= 0 && !fbl_mul_i64(strides[at[d]], scale ? scale[d] : 1, &tensor->stride[d])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 // Convolutions of 1x1 kernels and matmuls. Shared dimensions: n, h, w, o, c of convolutions; batch, m, n, k.
@@ -181,8 +202,10 @@ static bool match_contraction(Match *m) {
         for (int d = 0; d < count; d++) {
             loops[d] = at[t][d] < 0 ? -1 : body->loops[at[t][d]];
         }
-        bool x = !matmul && at[t] == image_c;
-        if (!load_place(kernel, body->value, &buffer, &place_at) || !take(&m->factors[t], buffer, &place_at, &m->dims, loops, x ? strided : NULL)) {
+        const int64_t *scale = !matmul && at[t] == image_c ? strided : NULL;
+        bool taken = m->arrays & 1 << t ? take_array(m, t, at[t], scale)
+                                        : load_place(kernel, body->value, &buffer, &place_at) && take(&m->factors[t], kernel, buffer, &place_at, &m->dims, loops, scale);
+        if (!taken) {
             return false;
         }
     }
@@ -193,7 +216,7 @@ static bool match_contraction(Match *m) {
     Affine result;
     m->sum_kind = FBL_K_ACC;
     return kernel->epilogue.store_count == 1 && store->guard < 0 && place(kernel, store->buffer, store->index, &result) &&
-           take(&m->result, store->buffer, &result, &m->dims, m->result_loops, NULL) && match_value(m, store->value, 0);
+           take(&m->result, kernel, store->buffer, &result, &m->dims, m->result_loops, NULL) && match_value(m, store->value, 0);
 }
 
 // A stage that sums a product of two loads over its loops, and a stage of scalar code that stores.
@@ -223,14 +246,14 @@ static bool match_loops(Match *m) {
     for (int t = 0; t < 2; t++) {
         int32_t buffer;
         Affine at;
-        if (!load_place(kernel, product->args[t], &buffer, &at) || !take(&m->factors[t], buffer, &at, &m->dims, loops, NULL)) {
+        if (!load_place(kernel, product->args[t], &buffer, &at) || !take(&m->factors[t], kernel, buffer, &at, &m->dims, loops, NULL)) {
             return false;
         }
     }
     const FblKStore *store = &rest->stores[0];
     Affine result;
     m->sum_kind = FBL_K_RESULT;
-    return place(kernel, store->buffer, store->index, &result) && take(&m->result, store->buffer, &result, &m->dims, m->result_loops, NULL) && match_value(m, store->value, 0);
+    return place(kernel, store->buffer, store->index, &result) && take(&m->result, kernel, store->buffer, &result, &m->dims, m->result_loops, NULL) && match_value(m, store->value, 0);
 }
 
 // The shared dimensions of one index of the product, outermost first by their stride in `order`.
@@ -262,7 +285,7 @@ static int64_t stride_of(const Tensor *tensor, const Index *index, const Dims *d
 
 // `first` and `second`: the strides along the matrix's two indices; the first is the one that should be 1.
 static bool lay_out(FblProductMatrix *out, const Tensor *tensor, int64_t first, int64_t second, int64_t first_extent, int64_t second_extent, int64_t batch_stride) {
-    *out = (FblProductMatrix){tensor->buffer, tensor->offset, first != 1, first == 1 ? second : first, batch_stride};
+    *out = (FblProductMatrix){tensor->buffer, tensor->dtype, tensor->offset, first != 1, first == 1 ? second : first, batch_stride};
     return (first == 1 || second == 1) && out->ld >= (out->transposed ? second_extent : first_extent);
 }
 
@@ -323,8 +346,21 @@ static bool finish(Match *m, FblProduct *out) {
     return right && (float)out->alpha == out->alpha;
 }
 
-bool fbl_kernel_product(const FblKernel *kernel, FblProduct *out_product) {
-    Match m = {.kernel = kernel, .added = {.buffer = -1}, .bias = {.buffer = -1}, .alpha = 1};
-    bool found = kernel->kind == FBL_KERNEL_CONTRACTION ? match_contraction(&m) : kernel->kind == FBL_KERNEL_LOOPS && match_loops(&m);
-    return found && finish(&m, out_product);
+// What one library does in one call: factors of one type, a result of that type or f32, what is added of the result's.
+static bool types_fit(const Match *m, const FblProduct *x) {
+    bool halves = fbl_dtype_is_half(x->p.dtype);
+    return x->p.dtype == x->q.dtype && (x->d.dtype == FBL_F32 || (halves && x->d.dtype == x->p.dtype)) && (x->c.buffer < 0 || m->added.dtype == x->d.dtype) &&
+           (x->bias < 0 || (m->bias.dtype == FBL_F32 && x->d.dtype == FBL_F32));
+}
+
+static bool match(const FblKernel *kernel, FblDtype factors, int arrays, FblProduct *out) {
+    Match m = {.kernel = kernel, .added = {.buffer = -1}, .bias = {.buffer = -1}, .alpha = 1, .array_dtype = factors, .arrays = arrays};
+    bool found = kernel->kind == FBL_KERNEL_CONTRACTION ? match_contraction(&m) : kernel->kind == FBL_KERNEL_LOOPS && arrays == 0 && match_loops(&m);
+    return found && finish(&m, out) && types_fit(&m, out);
+}
+
+bool fbl_kernel_product(const FblKernel *kernel, FblDtype factors, FblProduct *out_product) {
+    bool weights_first = kernel->contraction.kind != FBL_CONV_WEIGHT_GRAD; // operand 1 is one
+    return match(kernel, factors, 0, out_product) || match(kernel, factors, weights_first ? 2 : 1, out_product) || match(kernel, factors, weights_first ? 1 : 2, out_product) ||
+           match(kernel, factors, 3, out_product);
 }

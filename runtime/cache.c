@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC "FBLKRNL4"
+#define MAGIC "FBLKRNL5"
 #define MAX_OBJECT ((int64_t)1 << 28)
 
 struct FblCache {
@@ -24,6 +24,8 @@ typedef struct EntryHead {
     int64_t scratch_bytes, workspace_bytes, image_groups, object_size;
     FblGpuPhase gpu[FBL_KERNEL_MAX_PHASES];
     FblGpuLibrary library;
+    int64_t before, after;
+    FblGpuPhase around[FBL_ARRAY_COUNT];
 } EntryHead;
 
 enum { HEAD_AT = 8 + 32, OBJECT_AT = HEAD_AT + (int)sizeof(EntryHead) };
@@ -91,6 +93,9 @@ void fbl_kernel_code_pack(const FblKernelCode *code, uint8_t **out_bytes, size_t
     head.object_size = (int64_t)code->object_size;
     memcpy(head.gpu, code->gpu, sizeof head.gpu);
     memcpy(&head.library, &code->library, sizeof head.library);
+    head.before = code->before;
+    head.after = code->after;
+    memcpy(head.around, code->around, sizeof head.around);
     memcpy(bytes, MAGIC, 8);
     memcpy(bytes + HEAD_AT, &head, sizeof head);
     if (code->object_size) {
@@ -118,6 +123,7 @@ bool fbl_kernel_code_unpack(const uint8_t *bytes, size_t size, FblKernelCode *ou
     unsigned char used; // a bool of any other value must not be read as one
     memcpy(&used, &head.library.used, sizeof used);
     sane = sane && used <= 1 && head.library.workspace_bytes >= 0;
+    sane = sane && head.before >= 0 && head.before <= FBL_ARRAY_COUNT && head.after >= 0 && head.after <= FBL_ARRAY_COUNT - head.before;
     for (int k = 0; k < FBL_KERNEL_MAX_PHASES; k++) {
         sane = sane && head.items[k] >= 0 && head.gpu[k].map_count >= 0 && head.gpu[k].map_count <= FBL_GPU_MAX_MAPS;
     }
@@ -133,6 +139,12 @@ bool fbl_kernel_code_unpack(const uint8_t *bytes, size_t size, FblKernelCode *ou
     }
     out_code->library = head.library;
     out_code->library.name[sizeof out_code->library.name - 1] = 0;
+    out_code->before = (int32_t)head.before;
+    out_code->after = (int32_t)head.after;
+    memcpy(out_code->around, head.around, sizeof head.around);
+    for (int k = 0; k < FBL_ARRAY_COUNT; k++) {
+        out_code->around[k].symbol[sizeof out_code->around[k].symbol - 1] = 0;
+    }
     memcpy(out_code->items, head.items, sizeof head.items);
     out_code->scratch_bytes = head.scratch_bytes;
     out_code->workspace_bytes = head.workspace_bytes;

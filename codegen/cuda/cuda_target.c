@@ -146,6 +146,9 @@ FblStatus fbl_cuda_emit(const FblKernel *kernel, const FblCudaOptions *options, 
                        : kernel->kind == FBL_KERNEL_LIBRARY ? fbl_cuda_emit_library(&e)
                                                             : fbl_cuda_emit_contraction(&e);
     if (status == FBL_OK) {
+        status = fbl_cuda_emit_around(&e);
+    }
+    if (status == FBL_OK) {
         out_source->text = malloc(e.text.length + 1);
         if (out_source->text) {
             memcpy(out_source->text, e.text.data, e.text.length + 1);

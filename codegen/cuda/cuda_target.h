@@ -15,6 +15,7 @@
 
 #include "codegen/cuda/tune.h"
 #include "codegen/target.h"
+#include "ir/library_work.h"
 
 // The arithmetic of contractions (convolutions and matrix products). Sums are always f32; F32 multiplies in f32; TF32,
 // BF16 and F16 round both factors to that format first (to nearest, ties of TF32 away from zero, of the others to even)
@@ -30,6 +31,7 @@ typedef struct FblCudaOptions {
     FblCudaPrecision precision;
     const FblCudaTune *tune; // tuned tiles; NULL: the cost model chooses
     FblCudaGemm gemm;
+    FblLibraryKind library; // the phases around this library's call are generated too, where it can do the kernel
 } FblCudaOptions;
 
 typedef struct FblCudaPhase {
@@ -45,8 +47,13 @@ typedef struct FblCudaSource {
     int32_t phases;
     FblCudaPhase phase[FBL_KERNEL_MAX_PHASES];
     int64_t workspace_bytes;
+    int32_t before, after; // phases around a library's call, as FblKernelCode has them
+    FblCudaPhase around[FBL_ARRAY_COUNT];
     bool specific; // needs the features of the very architecture: sm_90a
 } FblCudaSource;
+
+// In what contractions multiply: F32 for TF32 as well, whose rounding is the multiplication's.
+static inline FblDtype fbl_cuda_factors(FblCudaPrecision precision) { return precision == FBL_CUDA_BF16 ? FBL_BF16 : precision == FBL_CUDA_F16 ? FBL_F16 : FBL_F32; }
 
 // Text that precedes the kernels of a translation unit: types, Philox, conversions, PTX wrappers. Static storage.
 const char *fbl_cuda_preamble(void);

@@ -86,5 +86,7 @@ int64_t fbl_cuda_processors(int32_t arch);
 FblStatus fbl_cuda_emit_loops(FblCudaEmit *e);
 FblStatus fbl_cuda_emit_library(FblCudaEmit *e);
 FblStatus fbl_cuda_emit_contraction(FblCudaEmit *e);
+// The phases around a library's call (options->library), behind the kernel's own.
+FblStatus fbl_cuda_emit_around(FblCudaEmit *e);
 
 #endif

@@ -47,6 +47,8 @@ void fbl_cuda_choice_print(const FblCudaChoice *c, char out[FBL_CUDA_TUNE_TEXT])
     }
 }
 
+FblLibraryKind fbl_cuda_choice_library(const FblCudaChoice *choice) { return choice->variant == FBL_CUDA_VARIANT_LIBRARY ? FBL_LIBRARY_CUBLASLT : FBL_LIBRARY_NONE; }
+
 static int compare_numbers(int64_t a, int64_t b) { return (a > b) - (a < b); }
 
 int fbl_cuda_problem_compare(const FblCudaProblem *a, const FblCudaProblem *b) {

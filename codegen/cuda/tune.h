@@ -14,7 +14,7 @@
 #define FBL_CODEGEN_CUDA_TUNE_H
 
 #include "base/context.h"
-#include "ir/kernel.h"
+#include "ir/library_work.h"
 
 // How a block multiplies. codegen/cuda/contract_tile.c has a row for each: what it can do and the tiles that it has.
 typedef enum FblCudaVariant {
@@ -77,6 +77,8 @@ int fbl_cuda_problem_compare(const FblCudaProblem *a, const FblCudaProblem *b);
 void fbl_cuda_problem_print(const FblCudaProblem *problem, char out[FBL_CUDA_TUNE_TEXT]);
 void fbl_cuda_choice_print(const FblCudaChoice *choice, char out[FBL_CUDA_TUNE_TEXT]);
 
+// The library that a choice names, or none.
+FblLibraryKind fbl_cuda_choice_library(const FblCudaChoice *choice);
 // contract_tile.c: whether some variant has this tile (the default and the library always), for whatever problem.
 bool fbl_cuda_choice_known(const FblCudaChoice *choice);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/library_work.h"
 #include "runtime/cuda/cublaslt_api.h"
 
 struct FblCublasLt {
@@ -93,16 +94,18 @@ void fbl_cublaslt_close(FblCublasLt *lt) {
     }
 }
 
-static int compute_type(int32_t precision) {
+static int element_type(FblDtype dtype) { return dtype == FBL_BF16 ? FBL_LT_R_16BF : dtype == FBL_F16 ? FBL_LT_R_16F : FBL_LT_R_32F; }
+
+static int compute_type(const FblProduct *product, int32_t precision) {
     static const int types[] = {FBL_LT_COMPUTE_F32, FBL_LT_COMPUTE_TF32, FBL_LT_COMPUTE_BF16, FBL_LT_COMPUTE_F16}; // as FblCudaPrecision
-    return types[precision];
+    return fbl_dtype_is_half(product->p.dtype) ? FBL_LT_COMPUTE_F32 : types[precision];
 }
 
 // A matrix as the library sees it, column after column: rows run along the stride 1.
 static bool make_layout(const FblLtApi *api, const FblProductMatrix *matrix, int64_t first, int64_t second, int64_t batch, void **out) {
     int64_t rows = matrix->transposed ? second : first, columns = matrix->transposed ? first : second;
     int32_t count = (int32_t)batch;
-    if (batch > INT32_MAX || api->layout_create(out, FBL_LT_R_32F, (uint64_t)rows, (uint64_t)columns, matrix->ld) != FBL_LT_SUCCESS) {
+    if (batch > INT32_MAX || api->layout_create(out, element_type(matrix->dtype), (uint64_t)rows, (uint64_t)columns, matrix->ld) != FBL_LT_SUCCESS) {
         return false;
     }
     return api->layout_set(*out, FBL_LT_LAYOUT_BATCH_COUNT, &count, sizeof count) == FBL_LT_SUCCESS &&
@@ -122,7 +125,7 @@ static bool set_operation(const FblLtApi *api, void *operation, int attribute, c
 static bool make_operation(const FblLtApi *api, const FblProduct *x, int32_t precision, FblDevicePtr bias, void **out) {
     int32_t transpose[2] = {x->p.transposed, x->q.transposed}; // CUBLAS_OP_N, CUBLAS_OP_T
     int32_t epilogue = FBL_LT_EPILOGUE_BIAS;
-    if (api->operation_create(out, compute_type(precision), FBL_LT_R_32F) != FBL_LT_SUCCESS ||
+    if (api->operation_create(out, compute_type(x, precision), FBL_LT_R_32F) != FBL_LT_SUCCESS ||
         !set_operation(api, *out, FBL_LT_OPERATION_TRANSPOSE_A, &transpose[0], sizeof transpose[0]) ||
         !set_operation(api, *out, FBL_LT_OPERATION_TRANSPOSE_B, &transpose[1], sizeof transpose[1])) {
         return false;
@@ -132,7 +135,16 @@ static bool make_operation(const FblLtApi *api, const FblProduct *x, int32_t pre
                            set_operation(api, *out, FBL_LT_OPERATION_BIAS, &address, sizeof address));
 }
 
-static uint32_t alignment_of(const FblProductMatrix *matrix) { return matrix->offset % 4 == 0 ? 16 : 4; } // buffers are 16-byte aligned
+static int64_t bytes_before(const FblProductMatrix *matrix) { return matrix->offset * fbl_dtype_bytes(matrix->dtype); }
+
+// Buffers are 16-byte aligned.
+static uint32_t alignment_of(const FblProductMatrix *matrix) {
+    uint32_t alignment = 16;
+    while (bytes_before(matrix) % alignment != 0) {
+        alignment /= 2;
+    }
+    return alignment;
+}
 
 static bool make_preference(const FblLtApi *api, const FblProduct *x, void **out) {
     uint64_t workspace = (uint64_t)FBL_CUBLASLT_WORKSPACE;
@@ -174,8 +186,8 @@ bool fbl_cublaslt_choose(FblCudaDevice *device, const FblProduct *product, int32
     uint32_t scheme = ok ? configuration(api, found.algorithm, FBL_LT_CONFIG_REDUCTION) : 0;
     ok = ok && (scheme & ~(uint32_t)FBL_LT_REDUCE_COMPUTE_TYPE) == 0;
     if (ok) {
-        *out = (FblGpuLibrary){.used = true, .precision = precision, .workspace_bytes = (int64_t)found.workspace_bytes};
-        memcpy(out->algorithm, found.algorithm, sizeof out->algorithm);
+        *out = (FblGpuLibrary){.used = true, .kind = FBL_LIBRARY_CUBLASLT, .precision = precision, .workspace_bytes = (int64_t)found.workspace_bytes};
+        memcpy(out->algorithm, found.algorithm, sizeof found.algorithm);
         uint32_t splits = configuration(api, found.algorithm, FBL_LT_CONFIG_SPLITS);
         snprintf(out->name, sizeof out->name, "cuBLASLt %s: algorithm %u, tile %u, stages %u, %u split%s", device->lt->version, configuration(api, found.algorithm, FBL_LT_CONFIG_ID),
                  configuration(api, found.algorithm, FBL_LT_CONFIG_TILE), configuration(api, found.algorithm, FBL_LT_CONFIG_STAGES), splits, splits == 1 ? "" : "s");
@@ -196,7 +208,7 @@ bool fbl_cublaslt_choose(FblCudaDevice *device, const FblProduct *product, int32
 
 bool fbl_cublaslt_prepare(FblCudaDevice *device, const FblProduct *product, const FblGpuLibrary *library, const FblDevicePtr *buffers, FblLtCall **out_call) {
     *out_call = NULL;
-    if (library->precision < 0 || library->precision > 3 || library->workspace_bytes < 0 || library->workspace_bytes > FBL_CUBLASLT_WORKSPACE || !fbl_cublaslt_open(device)) {
+    if (!fbl_cublaslt_open(device)) {
         return false;
     }
     FblLtCall *call = calloc(1, sizeof *call);
@@ -208,7 +220,7 @@ bool fbl_cublaslt_prepare(FblCudaDevice *device, const FblProduct *product, cons
     *call = (FblLtCall){.device = device, .alpha = (float)product->alpha, .beta = (float)product->beta, .workspace_bytes = library->workspace_bytes};
     memcpy(call->algorithm, library->algorithm, sizeof call->algorithm);
     for (int m = 0; m < 4; m++) {
-        call->matrices[m] = buffers[matrices[m]->buffer] + (FblDevicePtr)matrices[m]->offset * sizeof(float);
+        call->matrices[m] = buffers[matrices[m]->buffer] + (FblDevicePtr)bytes_before(matrices[m]);
     }
     FblDevicePtr bias = product->bias >= 0 ? buffers[product->bias] + (FblDevicePtr)product->bias_offset * sizeof(float) : 0;
     FblLtHeuristic checked = {0};

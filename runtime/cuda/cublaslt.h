@@ -2,7 +2,8 @@
 //
 // libcublasLt.so.13, .12 or libcublasLt.so in the linker's path or /usr/local/cuda/lib64; FBL_CUBLASLT=PATH in the environment names
 // another one. With FBL_CUDA_DRIVER (another driver, for tests) only FBL_CUBLASLT counts, as the real library needs the real driver.
-// An algorithm is asked for once, when code is generated with the GPU at hand, and recorded (FblGpuLibrary). Only schemes
+// Used through runtime/cuda/library.h, which checks what a file has recorded. An algorithm is asked for once, when code is generated with the GPU
+// at hand, and recorded (FblGpuLibrary). Only schemes
 // that split a sum through a workspace are allowed, which are the same at each run; none that adds in place.
 // Ownership: stated per function. Threads: as the device.
 #ifndef FBL_RUNTIME_CUDA_CUBLASLT_H
@@ -21,11 +22,11 @@ typedef struct FblLtCall FblLtCall;
 bool fbl_cublaslt_open(FblCudaDevice *device);
 void fbl_cublaslt_close(FblCublasLt *lt);
 
-// The library's best algorithm for a product at a precision (FblCudaPrecision: f32 multiplies in f32; the others round the
-// factors as the library does). False when it has none.
+// The library's best algorithm for a product at a precision (FblCudaPrecision: f32 multiplies in f32; the others round factors that
+// are stored in f32 as the library does). Factors in halves are multiplied as they are. Sums are f32. False when it has none.
 bool fbl_cublaslt_choose(FblCudaDevice *device, const FblProduct *product, int32_t precision, FblGpuLibrary *out_library);
 
-// A product ready to be launched with a recorded algorithm; buffers[] are the kernel's. False when the library refuses the
+// A product ready to be launched with a recorded algorithm; buffers[] are the kernel's, then its arrays. False when the library refuses the
 // algorithm (another version, another GPU). The caller destroys the call before the device.
 bool fbl_cublaslt_prepare(FblCudaDevice *device, const FblProduct *product, const FblGpuLibrary *library, const FblDevicePtr *buffers, FblLtCall **out_call);
 void fbl_cublaslt_destroy(FblLtCall *call);

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 enum { FBL_LT_SUCCESS = 0 };                                                                                                              // cublasStatus_t
-enum { FBL_LT_R_32F = 0 };                                                                                                                // cudaDataType
+enum { FBL_LT_R_32F = 0, FBL_LT_R_16F = 2, FBL_LT_R_16BF = 14 };                                                                          // cudaDataType
 enum { FBL_LT_COMPUTE_F32 = 68, FBL_LT_COMPUTE_F16 = 74, FBL_LT_COMPUTE_BF16 = 75, FBL_LT_COMPUTE_TF32 = 77 };                            // cublasComputeType_t
 enum { FBL_LT_LAYOUT_BATCH_COUNT = 5, FBL_LT_LAYOUT_BATCH_OFFSET = 6 };                                                                   // cublasLtMatrixLayoutAttribute_t
 enum { FBL_LT_OPERATION_TRANSPOSE_A = 3, FBL_LT_OPERATION_TRANSPOSE_B = 4, FBL_LT_OPERATION_EPILOGUE = 7, FBL_LT_OPERATION_BIAS = 8 };    // cublasLtMatmulDescAttributes_t

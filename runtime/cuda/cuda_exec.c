@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/diag.h"
-#include "runtime/cuda/cublaslt.h"
 #include "runtime/cuda/cuda_group.h"
 #include "runtime/cuda/cuda_map.h"
+#include "runtime/cuda/library.h"
 
 #define SLOTS 2             // of staged inputs: one is filled while the other is copied
 #define SCALARS_BYTES 64    // {seed, step} behind the inputs, so that they travel with them
@@ -19,7 +19,7 @@ typedef struct Launch {
     FblCuHandle function;
     const FblGpuPhase *shape;
     void **parameters; // into FblDeviceExec.values
-    FblLtCall *call;   // instead of all phases: the library's product; NULL: a kernel
+    FblLibraryCall *call; // instead of all phases: the library's; NULL: a kernel
     FblCudaCollective collective; // instead of all phases, where its kernel is set
     int32_t number;    // in the plan's function
 } Launch;
@@ -49,7 +49,7 @@ struct FblDeviceExec {
     int peer_count, shard; // and which of them it is
     const FblPlan *plan;
     FblDevicePtr regions[FBL_REGION_COUNT], workspace, library_workspace;
-    size_t refused; // launches whose recorded algorithm the library does not take
+    size_t refused[FBL_LIBRARY_COUNT]; // launches whose recorded algorithm the library does not take
     int64_t bytes;
     FblCuHandle *modules; // per kernel
     bool *shared;         // per kernel: its module is an earlier kernel's
@@ -163,12 +163,13 @@ static FblStatus load_kernels(FblContext *ctx, FblDeviceExec *exec, const FblKer
     return FBL_OK;
 }
 
-// The library's product for a launch, where its kernel has a recorded one that the library takes.
-static FblLtCall *library_call(FblDeviceExec *exec, const FblKernel *kernel, const FblKernelCode *code, const FblDevicePtr *buffers) {
-    FblProduct product;
-    FblLtCall *call = NULL;
-    if (code->library.used && !(fbl_kernel_product(kernel, &product) && fbl_cublaslt_prepare(exec->device, &product, &code->library, buffers, &call))) {
-        exec->refused++;
+// The library's call for a launch, where its kernel has a recorded one that the library takes.
+static FblLibraryCall *library_call(FblDeviceExec *exec, const FblLaunch *launch, const FblKernelCode *code, const FblDevicePtr *buffers) {
+    FblLibraryPlace place = {exec->modules[launch->kernel], buffers, exec->library_workspace, fbl_cuda_exec_scalars(exec)};
+    FblLibraryCall *call = NULL;
+    if (code->library.used && !fbl_library_prepare(exec->device, exec->plan->kernels[launch->kernel], code, &place, &call)) {
+        int32_t kind = code->library.kind;
+        exec->refused[kind > FBL_LIBRARY_NONE && kind < FBL_LIBRARY_COUNT ? kind : FBL_LIBRARY_CUBLASLT]++;
     }
     return call;
 }
@@ -210,7 +211,7 @@ static FblStatus resolve_launch(FblContext *ctx, FblDeviceExec *exec, const FblL
         out[0] = (Launch){.number = number, .collective = {kernel, buffers[0], buffers[1]}};
         return FBL_OK;
     }
-    FblLtCall *call = library_call(exec, kernel, code, buffers);
+    FblLibraryCall *call = library_call(exec, launch, code, buffers);
     *out_count = call ? 1 : (size_t)code->phases;
     if (call) {
         out[0] = (Launch){.number = number, .call = call};
@@ -268,9 +269,13 @@ static FblStatus resolve(FblContext *ctx, FblDeviceExec *exec, const FblKernelCo
             FBL_TRY(status);
         }
     }
-    if (exec->refused) {
-        FblDiag *diag = fbl_diag(ctx, FBL_NOTE, "E0654", FBL_NO_LOC, "%zu matrix products run on fblc's own kernels instead of cuBLASLt, which they were compiled with", exec->refused);
-        fbl_diag_hint(ctx, diag, "%s; the results may differ in the last bits", *exec->device->lt_why ? exec->device->lt_why : "the library refuses the recorded algorithm");
+    for (int kind = FBL_LIBRARY_NONE + 1; kind < FBL_LIBRARY_COUNT; kind++) {
+        if (exec->refused[kind]) {
+            const char *why = fbl_library_why(exec->device, (FblLibraryKind)kind);
+            FblDiag *diag = fbl_diag(ctx, FBL_NOTE, "E0654", FBL_NO_LOC, "%zu %s run on fblc's own kernels instead of %s, which they were compiled with", exec->refused[kind],
+                                     fbl_library_items((FblLibraryKind)kind), fbl_library_name((FblLibraryKind)kind));
+            fbl_diag_hint(ctx, diag, "%s; the results may differ in the last bits", *why ? why : "the library refuses the recorded algorithm");
+        }
     }
     return FBL_OK;
 }
@@ -281,8 +286,8 @@ static FblStatus create(FblContext *ctx, FblDeviceExec *exec, const FblDeviceExe
     for (size_t k = 0; k < plan->kernel_count; k++) {
         const FblKernelCode *code = &options->codes[k];
         workspace = code->workspace_bytes > workspace ? code->workspace_bytes : workspace;
-        bool used = code->library.used && code->library.workspace_bytes <= FBL_CUBLASLT_WORKSPACE;
-        library = used && code->library.workspace_bytes > library ? code->library.workspace_bytes : library;
+        int64_t bytes = fbl_library_workspace(plan->kernels[k], code);
+        library = bytes > library ? bytes : library;
     }
     FBL_TRY(check_room(ctx, exec->device, plan, workspace + library));
     for (int region = 0; region < FBL_REGION_COUNT; region++) {
@@ -382,7 +387,7 @@ static void destroy_one(FblDeviceExec *exec) {
     api->stream_wait(exec->device->copy_stream);
     for (size_t f = 0; exec->functions && f < exec->plan->function_count; f++) {
         for (size_t k = 0; k < exec->functions[f].count; k++) {
-            fbl_cublaslt_destroy(exec->functions[f].launches[k].call);
+            fbl_library_destroy(exec->functions[f].launches[k].call);
         }
         free(exec->functions[f].launches);
     }
@@ -513,7 +518,7 @@ static FblCuResult flush_one(FblDeviceExec *exec) {
 static FblCuResult launch_one(FblDeviceExec *exec, const Launch *launch) {
     const FblGpuPhase *s = launch->shape;
     if (launch->call) {
-        return fbl_cublaslt_launch(launch->call, exec->library_workspace);
+        return fbl_library_launch(launch->call);
     }
     return exec->device->api.launch(launch->function, s->grid[0], s->grid[1], s->grid[2], s->block[0], s->block[1], s->block[2], s->shared_bytes, exec->device->stream,
                                     launch->parameters, NULL);

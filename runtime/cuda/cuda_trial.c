@@ -6,8 +6,8 @@
 
 #include "base/diag.h"
 #include "base/philox.h"
-#include "runtime/cuda/cublaslt.h"
 #include "runtime/cuda/cuda_map.h"
+#include "runtime/cuda/library.h"
 
 #define SEED 20
 #define PATTERN ((int64_t)1048573) // random numbers before they repeat: a prime, so that rows do not look alike
@@ -20,7 +20,7 @@
 typedef struct Code {
     FblCuHandle module, functions[FBL_KERNEL_MAX_PHASES];
     const FblKernelCode *code;
-    FblLtCall *call; // instead of the functions
+    FblLibraryCall *call; // instead of the functions
     double times[ROUNDS];
     uint8_t *maps; // encoded tensor maps, FBL_GPU_MAX_MAPS a phase
 } Code;
@@ -113,12 +113,12 @@ static FblStatus allocate(FblContext *ctx, Trial *trial, int64_t workspace, int6
 
 static bool load(Trial *trial, Code *code) {
     const FblCudaApi *api = &trial->device->api;
-    if (code->code->library.used) {
-        FblProduct product;
-        return fbl_kernel_product(trial->kernel, &product) && fbl_cublaslt_prepare(trial->device, &product, &code->code->library, trial->buffers, &code->call);
-    }
     if (!code->code->object || api->module_load(&code->module, code->code->object) != FBL_CU_SUCCESS) {
         return false;
+    }
+    if (code->code->library.used) {
+        FblLibraryPlace place = {code->module, trial->buffers, trial->library_workspace, trial->scalars};
+        return fbl_library_prepare(trial->device, trial->kernel, code->code, &place, &code->call);
     }
     for (int32_t p = 0; p < code->code->phases; p++) {
         const FblGpuPhase *phase = &code->code->gpu[p];
@@ -141,7 +141,7 @@ static bool load(Trial *trial, Code *code) {
 static FblCuResult launch(Trial *trial, const Code *code) {
     int32_t at = trial->kernel->buffer_count;
     if (code->call) {
-        return fbl_cublaslt_launch(code->call, trial->library_workspace);
+        return fbl_library_launch(code->call);
     }
     if (code->code->workspace_bytes > 0) {
         trial->values[at++] = trial->workspace;
@@ -245,7 +245,8 @@ static FblStatus run_once(FblContext *ctx, Trial *trial, size_t number, FblCudaT
         FblStatus status = fbl_cuda_ops.download(ctx, &trial->device->base, got, trial->buffers[b], begin);
         status = status == FBL_OK ? fbl_cuda_ops.download(ctx, &trial->device->base, got + begin, trial->buffers[b] + (FblDevicePtr)(bytes - end), end) : status;
         if (status == FBL_OK && number > 0) {
-            double difference = compare(kernel->buffers[b].dtype, begin + end, got, trial->wanted[b], trial->options->tolerance);
+            double tolerance = trial->codes[number].code->library.used ? trial->options->library_tolerance : trial->options->tolerance;
+            double difference = compare(kernel->buffers[b].dtype, begin + end, got, trial->wanted[b], tolerance);
             out->difference = difference > out->difference ? difference : out->difference;
             out->verdict = out->difference > 1 ? FBL_CUDA_TRIAL_WRONG : out->verdict;
         }
@@ -301,7 +302,7 @@ static FblStatus run(FblContext *ctx, Trial *trial, FblCudaTrialResult *results)
     int64_t workspace = 0, library = 0;
     for (size_t k = 0; k < trial->options->count; k++) {
         const FblKernelCode *code = trial->codes[k].code = &trial->options->codes[k];
-        int64_t *most = code->library.used ? &library : &workspace, bytes = code->library.used ? code->library.workspace_bytes : code->workspace_bytes;
+        int64_t *most = code->library.used ? &library : &workspace, bytes = code->library.used ? fbl_library_workspace(trial->kernel, code) : code->workspace_bytes;
         *most = bytes > *most ? bytes : *most;
     }
     if (!has_room(trial, workspace + library)) {
@@ -341,7 +342,7 @@ FblStatus fbl_cuda_trial(FblContext *ctx, const FblCudaTrialOptions *options, Fb
     const FblCudaApi *api = &trial.device->api;
     api->stream_wait(trial.device->stream);
     for (size_t k = 0; k < options->count; k++) {
-        fbl_cublaslt_destroy(trial.codes[k].call);
+        fbl_library_destroy(trial.codes[k].call);
         free(trial.codes[k].maps);
         if (trial.codes[k].module) {
             api->module_unload(trial.codes[k].module);

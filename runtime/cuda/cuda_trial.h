@@ -24,11 +24,12 @@ typedef struct FblCudaTrialOptions {
     const FblKernelCode *codes; // the first is what the others are compared with
     size_t count;
     double tolerance; // of an element: this times (its size and the buffer's root mean square)
+    double library_tolerance; // the same for codes with a library
     int64_t compare_bytes; // of each output at its beginning and at its end; 0: all of it
     bool timed;            // else only the verdicts are found
 } FblCudaTrialOptions;
 
-// A code with a library's product (FblKernelCode.library) runs that. Inputs are random: tensors of two dimensions and more from (-1, 1), vectors and scalars (scales, variances, counts) from
+// A code with a library (FblKernelCode.library) runs that. Inputs are random: tensors of two dimensions and more from (-1, 1), vectors and scalars (scales, variances, counts) from
 // (0.5, 1.5), integers 0. Every code runs on the same inputs into memory filled with NaN. results[count]; all REFUSED when the
 // buffers do not fit into the free memory. FBL_DEVICE with E0645 when a code faults: the GPU is of no use afterwards.
 FblStatus fbl_cuda_trial(FblContext *ctx, const FblCudaTrialOptions *options, FblCudaTrialResult *out_results);

@@ -2,10 +2,12 @@
 // soft_driver.c (FBL_CUDA_DRIVER). Loaded by FBL_CUBLASLT.
 // FBL_SOFT_LT is a list of comma-separated settings: algorithm=N, what the heuristic gives (an algorithm of an odd number sums from
 // the front, of an even one from the back, in float, so that their bits differ); none, it gives none; refuse, no algorithm passes the
-// check; wrong, results are; inplace, the heuristic gives an algorithm that adds in place; start, the library does not start;
-// report=FILE, a line a product that is computed: algorithm, transposes, extents.
+// check; wrong, a row of the result is 4 % off, more than neighbouring halves are apart; inplace, the heuristic gives an algorithm that adds in place; start, the library does not start;
+// report=FILE, a line a product that is computed: algorithm, transposes, extents, and element types other than f32.
+// Types are as the library's table has them for sums in f32: A and B of one type, f32, f16 or bf16; C and D of that type or f32; a bias of D's.
 // Threads: one caller.
 #include <dlfcn.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,11 +22,11 @@ enum { NOT_INITIALIZED = 1, INVALID_VALUE = 7, NOT_SUPPORTED = 15 };
 typedef struct Layout {
     uint64_t rows, columns;
     int64_t ld, batch_offset;
-    int32_t batch;
+    int32_t batch, type;
 } Layout;
 
 typedef struct Operation {
-    int32_t transpose[2], epilogue;
+    int32_t transpose[2], epilogue, compute;
     const float *bias;
 } Operation;
 
@@ -36,8 +38,9 @@ typedef struct Preference {
 typedef struct Product {
     Operation operation;
     Layout a, b, c, d;
-    const float *A, *B, *C;
-    float *D, alpha, beta;
+    const void *A, *B, *C;
+    void *D;
+    float alpha, beta;
     int algorithm;
 } Product;
 
@@ -52,35 +55,74 @@ static const char *text_setting(const char *name) {
     return NULL;
 }
 
+// Bits of the fraction, and the bias of the exponent, of a half.
+static int fraction_bits(int type) { return type == FBL_LT_R_16BF ? 7 : 10; }
+static int exponent_bias(int type) { return type == FBL_LT_R_16BF ? 127 : 15; }
+
+static double get(int type, const void *data, int64_t at) {
+    if (type == FBL_LT_R_32F) {
+        return (double)((const float *)data)[at];
+    }
+    int bits = ((const uint16_t *)data)[at], places = fraction_bits(type), exponent = (bits & 0x7fff) >> places, fraction = bits & ((1 << places) - 1);
+    bool last = exponent == (0x7fff >> places); // infinities and NaN
+    double size = last            ? (fraction ? (double)NAN : (double)INFINITY)
+                  : exponent == 0 ? ldexp(fraction, 1 - exponent_bias(type) - places)
+                                  : ldexp(fraction + (1 << places), exponent - exponent_bias(type) - places);
+    return bits & 0x8000 ? -size : size;
+}
+
+// Rounds to the nearest number of the type, ties to even: nearbyint on a scale where its neighbours are one apart.
+static void put(int type, void *data, int64_t at, double value) {
+    if (type == FBL_LT_R_32F) {
+        ((float *)data)[at] = (float)value;
+        return;
+    }
+    int places = fraction_bits(type), least = 1 - exponent_bias(type), exponent = least;
+    unsigned bits = signbit(value) ? 0x8000 : 0, infinity = 0x7fff & ~((1u << places) - 1);
+    double size = fabs(value);
+    if (isnan(value)) {
+        bits |= infinity + 1;
+    } else {
+        if (size > 0 && isfinite(size)) {
+            frexp(size, &exponent);
+            exponent = exponent - 1 < least ? least : exponent - 1;
+        }
+        double steps = isfinite(size) ? nearbyint(ldexp(size, places - exponent)) : INFINITY; // at most 2^(places + 1)
+        double number = steps + ldexp(exponent - least, places);                              // positions of halves by size: the bits themselves
+        bits |= number >= (double)infinity ? infinity : (unsigned)number;
+    }
+    ((uint16_t *)data)[at] = (uint16_t)bits;
+}
+
 static void run(void *argument) {
     const Product *x = argument;
     bool ta = x->operation.transpose[0], tb = x->operation.transpose[1], wrong = text_setting("wrong") != NULL;
     int64_t m = (int64_t)x->d.rows, n = (int64_t)x->d.columns, k = (int64_t)(ta ? x->a.rows : x->a.columns);
     for (int64_t z = 0; z < x->d.batch; z++) {
-        const float *A = x->A + z * x->a.batch_offset, *B = x->B + z * x->b.batch_offset, *C = x->C + z * x->c.batch_offset;
-        float *D = x->D + z * x->d.batch_offset;
+        int64_t a0 = z * x->a.batch_offset, b0 = z * x->b.batch_offset, c0 = z * x->c.batch_offset, d0 = z * x->d.batch_offset;
         for (int64_t i = 0; i < m; i++) {
             for (int64_t j = 0; j < n; j++) {
                 double sum = 0;
                 float single = 0;
                 for (int64_t p = 0; p < k; p++) {
                     int64_t q = x->algorithm % 2 ? p : k - 1 - p;
-                    float a = ta ? A[q + i * x->a.ld] : A[i + q * x->a.ld], b = tb ? B[j + q * x->b.ld] : B[q + j * x->b.ld];
-                    sum += (double)a * (double)b;
-                    single += a * b;
+                    double a = get(x->a.type, x->A, a0 + (ta ? q + i * x->a.ld : i + q * x->a.ld)), b = get(x->b.type, x->B, b0 + (tb ? j + q * x->b.ld : q + j * x->b.ld));
+                    sum += a * b;
+                    single += (float)a * (float)b;
                 }
                 double value = (x->algorithm > 2 ? sum : (double)single) * (double)x->alpha;
-                value += x->beta != 0 ? (double)x->beta * (double)C[i + j * x->c.ld] : 0;
+                value += x->beta != 0 ? (double)x->beta * get(x->c.type, x->C, c0 + i + j * x->c.ld) : 0;
                 value += x->operation.epilogue == FBL_LT_EPILOGUE_BIAS ? (double)x->operation.bias[i] : 0;
-                D[i + j * x->d.ld] = (float)(wrong && i == m - 1 ? value * 1.01 : value);
+                put(x->d.type, x->D, d0 + i + j * x->d.ld, wrong && i == m - 1 ? value * 1.04 : value);
             }
         }
     }
     const char *report = text_setting("report");
     FILE *out = report ? fopen(report, "a") : NULL;
     if (out) {
-        fprintf(out, "algorithm %d %s%s %lld x %lld x %lld batch %d beta %g%s\n", x->algorithm, ta ? "T" : "N", tb ? "T" : "N", (long long)m, (long long)n, (long long)k, x->d.batch,
-                (double)x->beta, x->operation.epilogue == FBL_LT_EPILOGUE_BIAS ? " bias" : "");
+        const char *half = x->a.type == FBL_LT_R_16BF ? " of bf16" : x->a.type == FBL_LT_R_16F ? " of f16" : "";
+        fprintf(out, "algorithm %d %s%s %lld x %lld x %lld batch %d beta %g%s%s%s\n", x->algorithm, ta ? "T" : "N", tb ? "T" : "N", (long long)m, (long long)n, (long long)k,
+                x->d.batch, (double)x->beta, x->operation.epilogue == FBL_LT_EPILOGUE_BIAS ? " bias" : "", half, *half && x->d.type == FBL_LT_R_32F ? " to f32" : "");
         fclose(out);
     }
 }
@@ -97,7 +139,9 @@ EXPORT size_t cublasLtGetVersion(void);
 EXPORT size_t cublasLtGetVersion(void) { return 130100; }
 EXPORT int cublasLtMatmulDescCreate(void **operation, int compute, int scale);
 EXPORT int cublasLtMatmulDescCreate(void **operation, int compute, int scale) {
-    *operation = calloc(1, sizeof(Operation));
+    Operation *made = calloc(1, sizeof *made);
+    made->compute = compute;
+    *operation = made;
     return (compute == FBL_LT_COMPUTE_F32 || compute == FBL_LT_COMPUTE_TF32 || compute == FBL_LT_COMPUTE_BF16 || compute == FBL_LT_COMPUTE_F16) && scale == FBL_LT_R_32F
                ? FBL_LT_SUCCESS
                : INVALID_VALUE;
@@ -123,9 +167,9 @@ EXPORT int cublasLtMatmulDescSetAttribute(Operation *operation, int attribute, c
 EXPORT int cublasLtMatrixLayoutCreate(void **layout, int type, uint64_t rows, uint64_t columns, int64_t ld);
 EXPORT int cublasLtMatrixLayoutCreate(void **layout, int type, uint64_t rows, uint64_t columns, int64_t ld) {
     Layout *made = calloc(1, sizeof *made);
-    *made = (Layout){.rows = rows, .columns = columns, .ld = ld, .batch = 1};
+    *made = (Layout){.rows = rows, .columns = columns, .ld = ld, .batch = 1, .type = type};
     *layout = made;
-    return type == FBL_LT_R_32F && ld >= (int64_t)rows ? FBL_LT_SUCCESS : INVALID_VALUE;
+    return (type == FBL_LT_R_32F || type == FBL_LT_R_16F || type == FBL_LT_R_16BF) && ld >= (int64_t)rows ? FBL_LT_SUCCESS : INVALID_VALUE;
 }
 EXPORT int cublasLtMatrixLayoutDestroy(void *layout);
 EXPORT int cublasLtMatrixLayoutDestroy(void *layout) {
@@ -165,11 +209,13 @@ EXPORT int cublasLtMatmulPreferenceSetAttribute(Preference *preference, int attr
     return FBL_LT_SUCCESS;
 }
 
-// Whether the extents fit each other.
+// Whether extents and types fit each other. Halves are multiplied as they are: only factors in f32 have a rounding to choose.
 static bool fits(const Operation *o, const Layout *a, const Layout *b, const Layout *c, const Layout *d) {
     uint64_t m = o->transpose[0] ? a->columns : a->rows, k = o->transpose[0] ? a->rows : a->columns;
     uint64_t k2 = o->transpose[1] ? b->columns : b->rows, n = o->transpose[1] ? b->rows : b->columns;
-    return k == k2 && d->rows == m && d->columns == n && c->rows == m && c->columns == n && a->batch == d->batch && b->batch == d->batch && c->batch == d->batch;
+    bool types = a->type == b->type && c->type == d->type && (d->type == a->type || d->type == FBL_LT_R_32F) && (a->type == FBL_LT_R_32F || o->compute == FBL_LT_COMPUTE_F32) &&
+                 (o->epilogue == 0 || d->type == FBL_LT_R_32F);
+    return types && k == k2 && d->rows == m && d->columns == n && c->rows == m && c->columns == n && a->batch == d->batch && b->batch == d->batch && c->batch == d->batch;
 }
 
 EXPORT int cublasLtMatmulAlgoGetHeuristic(void *handle, Operation *o, Layout *a, Layout *b, Layout *c, Layout *d, Preference *preference, int most, FblLtHeuristic *results, int *count);

@@ -66,7 +66,7 @@ void fbl_driver_cuda_key(const FblDriverCuda *cuda, const FblKernel *kernel, cha
     char choice[FBL_CUDA_TUNE_TEXT] = "";
     const FblCudaTuneRow *row = row_of(cuda, kernel);
     FblLibraryKind library = fbl_driver_cuda_library(cuda, kernel);
-    if (row && row->choice.variant > FBL_CUDA_VARIANT_LIBRARY) {
+    if (row && row->choice.variant > FBL_CUDA_VARIANT_CUDNN) {
         fbl_cuda_choice_print(&row->choice, choice);
     }
     snprintf(out, FBL_CUDA_TUNE_TEXT + 64, "%s%s%s%s%s", cuda->target, *choice ? " " : "", choice, library ? " beside " : "", fbl_library_name(library));

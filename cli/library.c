@@ -15,8 +15,8 @@
 // rounding than the kernel's: theirs is the same, to nearest.
 double fbl_driver_library_tolerance(const FblLibraryWork *work, FblCudaPrecision precision) {
     static const double factors[] = {[FBL_CUDA_F32] = 0, [FBL_CUDA_TF32] = 0x1p-9, [FBL_CUDA_BF16] = 0x1p-6, [FBL_CUDA_F16] = 0x1p-9};
-    double k = (double)work->product.k;
-    bool halves = fbl_dtype_is_half(work->product.p.dtype);
+    double k = (double)work->sum;
+    bool halves = fbl_dtype_is_half(work->factors);
     return (halves ? 0 : 4 * factors[precision]) + 0x1p-24 * (32 + 8 * sqrt(k) + (precision == FBL_CUDA_F32 ? 0 : k / 4));
 }
 
@@ -44,18 +44,37 @@ static FblStatus choose(FblDriver *driver, const FblKernel *kernel, FblKernelCod
         code->library = library;
     } else if (results[1].verdict == FBL_CUDA_TRIAL_WRONG) {
         FblDiag *diag = fbl_diag(driver->ctx, FBL_WARNING, "E0655", FBL_NO_LOC, "%s gives another result than kernel %s and is not used for it", library.name, kernel->name);
-        fbl_diag_hint(driver->ctx, diag, "the largest difference is %.3g times what rounding explains; --library-gemm=off does without the library", results[1].difference);
+        fbl_diag_hint(driver->ctx, diag, "the largest difference is %.3g times what rounding explains; --library-%s=off does without the library", results[1].difference, kind == FBL_LIBRARY_CUDNN ? "conv" : "gemm");
     }
     return FBL_OK;
 }
 
-FblStatus fbl_driver_library_open(FblDriver *driver) {
-    bool automatic = strcmp(driver->passes.library_gemm, "auto") == 0;
-    if (!automatic && strcmp(driver->passes.library_gemm, "off") != 0) {
-        return fbl_error(driver->ctx, "E0656", FBL_NO_LOC, "--library-gemm takes auto or off, not `%s`", driver->passes.library_gemm);
+// Whether the table has a line for the library: opening cuDNN takes its time and half a gigabyte.
+static bool is_named(const FblDriverCuda *cuda, FblLibraryKind kind) {
+    for (size_t i = 0; i < cuda->tune.count; i++) {
+        const FblCudaTuneRow *row = &cuda->tune.rows[i];
+        if (row->problem.arch == cuda->options.arch && row->problem.precision == (int32_t)cuda->options.precision && fbl_cuda_choice_library(&row->choice) == kind) {
+            return true;
+        }
     }
-    if (driver->cuda && driver->cuda->device) {
-        driver->cuda->libraries[FBL_LIBRARY_CUBLASLT] = automatic && fbl_library_open(driver->cuda->device, FBL_LIBRARY_CUBLASLT);
+    return false;
+}
+
+// The value of an option that is auto or off.
+static FblStatus read_automatic(FblContext *ctx, const char *name, const char *value, bool *out) {
+    *out = strcmp(value, "auto") == 0;
+    return *out || strcmp(value, "off") == 0 ? FBL_OK : fbl_error(ctx, "E0656", FBL_NO_LOC, "--%s takes auto or off, not `%s`", name, value);
+}
+
+FblStatus fbl_driver_library_open(FblDriver *driver) {
+    bool gemm, conv;
+    FBL_TRY(read_automatic(driver->ctx, "library-gemm", driver->passes.library_gemm, &gemm));
+    FBL_TRY(read_automatic(driver->ctx, "library-conv", driver->passes.library_conv, &conv));
+    FblDriverCuda *cuda = driver->cuda;
+    if (cuda && cuda->device) {
+        bool wanted = strcmp(driver->passes.tune, "search") == 0 || is_named(cuda, FBL_LIBRARY_CUDNN);
+        cuda->libraries[FBL_LIBRARY_CUBLASLT] = gemm && fbl_library_open(cuda->device, FBL_LIBRARY_CUBLASLT);
+        cuda->libraries[FBL_LIBRARY_CUDNN] = conv && wanted && fbl_library_open(cuda->device, FBL_LIBRARY_CUDNN);
     }
     return FBL_OK;
 }
@@ -70,28 +89,64 @@ FblStatus fbl_driver_library(FblDriver *driver, const FblPlan *plan, FblKernelCo
     return FBL_OK;
 }
 
-const char *fbl_driver_library_text(const FblDriver *driver, const FblPlan *plan, const FblKernelCode *codes) {
-    size_t products = 0, done = 0;
-    FblLibraryWork work;
-    const char *name = "";
+// What a plan has for a library, and what of it the library does.
+typedef struct Share {
+    size_t items, done; // kernels
+    const char *name;   // of an algorithm
+} Share;
+
+static Share share_of(const FblDriver *driver, const FblPlan *plan, const FblKernelCode *codes, FblLibraryKind kind) {
+    Share share = {0, 0, ""};
     for (size_t k = 0; k < plan->kernel_count && driver->cuda; k++) {
-        bool product = fbl_library_work(plan->kernels[k], FBL_LIBRARY_CUBLASLT, fbl_cuda_factors(precision_of(driver, plan->kernels[k])), &work);
-        bool used = codes && codes[k].library.used;
-        products += product && (used || !work.images_too);
-        done += used;
-        name = codes && codes[k].library.used ? codes[k].library.name : name;
+        FblLibraryWork work;
+        const FblKernel *kernel = plan->kernels[k];
+        bool fits = fbl_library_work(kernel, kind, fbl_cuda_factors(precision_of(driver, kernel)), &work);
+        bool used = codes && codes[k].library.used && codes[k].library.kind == (int32_t)kind;
+        share.items += fits && (used || kind == FBL_LIBRARY_CUDNN || !work.images_too);
+        share.done += used;
+        share.name = used ? codes[k].library.name : share.name;
     }
+    return share;
+}
+
+static const char *products_text(const FblDriver *driver, const FblPlan *plan, const FblKernelCode *codes) {
+    Share share = share_of(driver, plan, codes, FBL_LIBRARY_CUBLASLT);
     FblArena *arena = fbl_context_arena(driver->ctx);
     FblCudaDevice *device = driver->cuda ? driver->cuda->device : NULL;
-    if (products == 0) {
+    bool off = strcmp(driver->passes.library_gemm, "off") == 0;
+    if (share.items == 0) {
         return "";
     }
-    if (done > 0) {
-        return fbl_arena_printf(arena, "%zu of %zu kernels that are plain matrix products are done by %.*s", done, products, (int)strcspn(name, ":"), name);
+    if (share.done > 0) {
+        return fbl_arena_printf(arena, "%zu of %zu kernels that are plain matrix products are done by %.*s", share.done, share.items, (int)strcspn(share.name, ":"), share.name);
     }
-    if (!codes && device && strcmp(driver->passes.library_gemm, "off") != 0 && fbl_library_open(device, FBL_LIBRARY_CUBLASLT)) {
-        return fbl_arena_printf(arena, "%zu kernels are plain matrix products; cuBLASLt is there for them (--measure says which it does)", products);
+    if (!codes && device && !off && fbl_library_open(device, FBL_LIBRARY_CUBLASLT)) {
+        return fbl_arena_printf(arena, "%zu kernels are plain matrix products; cuBLASLt is there for them (--measure says which it does)", share.items);
     }
-    const char *why = strcmp(driver->passes.library_gemm, "off") == 0 ? "--library-gemm=off" : !device ? "the GPU was not at hand" : *fbl_library_why(device, FBL_LIBRARY_CUBLASLT) ? fbl_library_why(device, FBL_LIBRARY_CUBLASLT) : "it takes none";
-    return fbl_arena_printf(arena, "%zu kernels are plain matrix products, none done by cuBLASLt: %s", products, why);
+    const char *why = device ? fbl_library_why(device, FBL_LIBRARY_CUBLASLT) : "the GPU was not at hand";
+    return fbl_arena_printf(arena, "%zu kernels are plain matrix products, none done by cuBLASLt: %s", share.items, off ? "--library-gemm=off" : *why ? why : "it takes none");
+}
+
+// Only where a table of tuned tiles, or a compiled file, has something for cuDNN.
+static const char *convolutions_text(const FblDriver *driver, const FblPlan *plan, const FblKernelCode *codes) {
+    Share share = share_of(driver, plan, codes, FBL_LIBRARY_CUDNN);
+    FblArena *arena = fbl_context_arena(driver->ctx);
+    FblCudaDevice *device = driver->cuda ? driver->cuda->device : NULL;
+    bool off = strcmp(driver->passes.library_conv, "off") == 0;
+    if (share.done > 0) {
+        return fbl_arena_printf(arena, "%zu of %zu convolutions are done by %.*s", share.done, share.items, (int)strcspn(share.name, ":"), share.name);
+    }
+    if (share.items == 0 || !is_named(driver->cuda, FBL_LIBRARY_CUDNN)) {
+        return "";
+    }
+    if (!codes && device && !off && fbl_library_open(device, FBL_LIBRARY_CUDNN)) {
+        return fbl_arena_printf(arena, "%zu convolutions; cuDNN is there for those that the table of tuned tiles leaves to it (--measure says which it does)", share.items);
+    }
+    const char *why = device ? fbl_library_why(device, FBL_LIBRARY_CUDNN) : "the GPU was not at hand";
+    return fbl_arena_printf(arena, "%zu convolutions, none done by cuDNN, to which the table of tuned tiles leaves some: %s", share.items, off ? "--library-conv=off" : *why ? why : "it takes none");
+}
+
+const char *fbl_driver_library_text(const FblDriver *driver, const FblPlan *plan, const FblKernelCode *codes) {
+    const char *products = products_text(driver, plan, codes), *convolutions = convolutions_text(driver, plan, codes);
+    return fbl_arena_printf(fbl_context_arena(driver->ctx), "%s%s%s", products, *products && *convolutions ? "\n" : "", convolutions);
 }

@@ -121,17 +121,26 @@ static FblStatus save(FblDriver *driver) {
     return fbl_write_file_atomic(driver->ctx, driver->passes.tune_file, spans, 2);
 }
 
-static FblStatus judge(FblDriver *driver, const Problem *problem, const FblCudaChoice *choices, const FblCudaTrialResult *results, size_t count, bool *out_faster) {
+// A candidate that computes something else.
+static void warn_wrong(FblContext *ctx, const Problem *problem, const FblCudaChoice *choice, const FblKernelCode *code, double difference) {
+    char problem_text[FBL_CUDA_TUNE_TEXT], choice_text[FBL_CUDA_TUNE_TEXT];
+    fbl_cuda_problem_print(&problem->problem, problem_text);
+    fbl_cuda_choice_print(choice, choice_text);
+    FblDiag *diag = code->library.used ? fbl_diag(ctx, FBL_WARNING, "E0655", FBL_NO_LOC, "%s gives another result than the default for `%s` and is not used", code->library.name, problem_text)
+                                       : fbl_diag(ctx, FBL_WARNING, "E0653", FBL_NO_LOC, "the tile `%s` gives another result than the default for `%s` and is not used",
+                                                  choice_text, problem_text);
+    fbl_diag_hint(ctx, diag, code->library.used ? "the largest difference is %.3g times what rounding explains" : "the largest difference is %.3g times what rounding explains; this is a bug of fblc or a fault of the GPU",
+                  difference);
+}
+
+static FblStatus judge(FblDriver *driver, const Problem *problem, const FblCudaChoice *choices, const FblKernelCode *codes, const FblCudaTrialResult *results, size_t count,
+                       bool *out_faster) {
     FblContext *ctx = driver->ctx;
     FblArena *arena = fbl_context_arena(ctx);
-    char problem_text[FBL_CUDA_TUNE_TEXT], choice_text[FBL_CUDA_TUNE_TEXT];
     size_t best = 0, tried = 0;
-    fbl_cuda_problem_print(&problem->problem, problem_text);
     for (size_t k = 1; k < count; k++) {
         if (results[k].verdict == FBL_CUDA_TRIAL_WRONG) {
-            fbl_cuda_choice_print(&choices[k], choice_text);
-            FblDiag *diag = fbl_diag(ctx, FBL_WARNING, "E0653", FBL_NO_LOC, "the tile `%s` gives another result than the default for `%s` and is not used", choice_text, problem_text);
-            fbl_diag_hint(ctx, diag, "the largest difference is %.3g times what rounding explains; this is a bug of fblc or a fault of the GPU", results[k].difference);
+            warn_wrong(ctx, problem, &choices[k], &codes[k], results[k].difference);
         } else if (results[k].verdict == FBL_CUDA_TRIAL_RIGHT) {
             tried++;
             best = best == 0 || results[k].microseconds < results[best].microseconds ? k : best;
@@ -151,7 +160,7 @@ static FblStatus judge(FblDriver *driver, const Problem *problem, const FblCudaC
 
 // The libraries as further candidates, where they do such kernels; each has the default's code beside it.
 static void add_libraries(const FblDriver *driver, const Problem *problem, FblCudaChoice *choices, FblGpuLibrary *libraries, size_t *count, double *tolerance) {
-    static const FblCudaVariant variants[] = {FBL_CUDA_VARIANT_LIBRARY};
+    static const FblCudaVariant variants[] = {FBL_CUDA_VARIANT_LIBRARY, FBL_CUDA_VARIANT_CUDNN};
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
         FblLibraryWork work;
         FblCudaPrecision precision = (FblCudaPrecision)problem->problem.precision;
@@ -189,7 +198,7 @@ static FblStatus search_one(FblDriver *driver, const Problem *problem, bool *out
         FblCudaTrialOptions options = {driver->cuda->device, problem->kernel, codes, count, tolerance, library_tolerance, 0, true};
         status = fbl_cuda_trial(driver->ctx, &options, results);
         if (status == FBL_OK && results[0].verdict == FBL_CUDA_TRIAL_RIGHT) {
-            status = judge(driver, problem, choices, results, count, out_faster);
+            status = judge(driver, problem, choices, codes, results, count, out_faster);
         }
     }
     for (size_t k = 0; k < count; k++) {

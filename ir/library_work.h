@@ -1,4 +1,4 @@
-// What a library can do of a kernel: a matrix product (ir/product.h) by cuBLASLt. With the arrays that are filled from the kernel's buffers
+// What a library can do of a kernel: a matrix product (ir/product.h) by cuBLASLt, a convolution (ir/convolution.h) by cuDNN. With the arrays that are filled from the kernel's buffers
 // before the call (ir/library_array.h), and where they lie in the call's workspace: the code generator, the runtime and the driver
 // all ask here, so that they agree.
 //
@@ -6,10 +6,10 @@
 #ifndef FBL_IR_LIBRARY_WORK_H
 #define FBL_IR_LIBRARY_WORK_H
 
-#include "ir/library_array.h"
+#include "ir/convolution.h"
 #include "ir/product.h"
 
-typedef enum FblLibraryKind { FBL_LIBRARY_NONE, FBL_LIBRARY_CUBLASLT, FBL_LIBRARY_COUNT } FblLibraryKind;
+typedef enum FblLibraryKind { FBL_LIBRARY_NONE, FBL_LIBRARY_CUBLASLT, FBL_LIBRARY_CUDNN, FBL_LIBRARY_COUNT } FblLibraryKind;
 
 typedef struct FblLibraryArray {
     FblDtype dtype;
@@ -19,7 +19,10 @@ typedef struct FblLibraryArray {
 
 typedef struct FblLibraryWork {
     FblLibraryKind kind;
-    FblProduct product;
+    FblProduct product;         // what cuBLASLt does
+    FblConvolution convolution; // what cuDNN does
+    FblDtype factors;           // that the library multiplies
+    int64_t sum;                // products that it adds for a result
     FblLibraryArray arrays[FBL_ARRAY_COUNT];
     int64_t bytes;   // of the workspace that the arrays take: the library's own begins there
     bool images_too; // an array is more than the weights: filling it costs a good part of the kernel's traffic

@@ -2,77 +2,11 @@
 
 #include <string.h>
 
+#include "ir/affine.h"
 #include "ir/library_array.h"
 
 #define MAX_DIMS 8
-#define DEEPEST 8 // nested operations in an index or a stored value
-
-// An index as base + sum of step[l] * loop l.
-typedef struct Affine {
-    int64_t base, step[FBL_KERNEL_MAX_LOOPS];
-} Affine;
-
-static bool add_scaled(Affine *to, const Affine *from, int64_t scale) {
-    int64_t part;
-    if (!fbl_mul_i64(from->base, scale, &part) || !fbl_add_i64(to->base, part, &to->base)) {
-        return false;
-    }
-    for (int l = 0; l < FBL_KERNEL_MAX_LOOPS; l++) {
-        if (!fbl_mul_i64(from->step[l], scale, &part) || !fbl_add_i64(to->step[l], part, &to->step[l])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-// Negative numbers, differences, divisions and everything else are no plain way through memory: false.
-static bool affine(const FblKernel *kernel, int32_t id, int depth, Affine *out) {
-    const FblKInstr *instr = &kernel->instrs[id];
-    memset(out, 0, sizeof *out);
-    if (instr->kind == FBL_K_CONST && instr->dtype == FBL_I32 && instr->value >= 0) {
-        out->base = (int64_t)instr->value;
-        return true;
-    }
-    if (instr->kind == FBL_K_LOOP) {
-        out->step[instr->a] = 1;
-        return true;
-    }
-    if (instr->kind != FBL_K_OP || instr->dtype != FBL_I32 || (instr->op != FBL_OP_ADD && instr->op != FBL_OP_MUL) || depth == DEEPEST) {
-        return false;
-    }
-    Affine a, b, none = {0};
-    if (!affine(kernel, instr->args[0], depth + 1, &a) || !affine(kernel, instr->args[1], depth + 1, &b)) {
-        return false;
-    }
-    if (instr->op == FBL_OP_ADD) {
-        return add_scaled(out, &a, 1) && add_scaled(out, &b, 1);
-    }
-    bool a_constant = memcmp(a.step, none.step, sizeof a.step) == 0, b_constant = memcmp(b.step, none.step, sizeof b.step) == 0;
-    return a_constant ? add_scaled(out, &b, a.base) : b_constant && add_scaled(out, &a, b.base);
-}
-
-// The element of a buffer at `index`, from its strides.
-static bool place(const FblKernel *kernel, int32_t number, const int32_t *index, Affine *out) {
-    const FblKernelBuffer *buffer = &kernel->buffers[number];
-    int64_t stride = 1;
-    memset(out, 0, sizeof *out);
-    if (buffer->dtype != FBL_F32 && !fbl_dtype_is_half(buffer->dtype)) {
-        return false;
-    }
-    for (int32_t d = buffer->rank; d-- > 0;) {
-        Affine one;
-        if (!affine(kernel, index[d], 0, &one) || !add_scaled(out, &one, stride) || !fbl_mul_i64(stride, buffer->extents[d], &stride)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool load_place(const FblKernel *kernel, int32_t id, int32_t *out_buffer, Affine *out) {
-    const FblKInstr *instr = &kernel->instrs[id];
-    *out_buffer = instr->a;
-    return instr->kind == FBL_K_LOAD && instr->dtype == FBL_F32 && instr->guard < 0 && place(kernel, instr->a, instr->index, out);
-}
+#define DEEPEST 8 // nested operations in a stored value
 
 // A tensor of the product: its strides along the dimensions that all of them share.
 typedef struct Tensor {
@@ -87,7 +21,7 @@ typedef struct Dims {
 } Dims;
 
 // Loop numbers that stand for each shared dimension in a tensor's own body; -1: it does not run along it.
-static bool take(Tensor *tensor, const FblKernel *kernel, int32_t buffer, const Affine *at, const Dims *dims, const int32_t *loops, const int64_t *scale) {
+static bool take(Tensor *tensor, const FblKernel *kernel, int32_t buffer, const FblAffine *at, const Dims *dims, const int32_t *loops, const int64_t *scale) {
     *tensor = (Tensor){.buffer = buffer, .dtype = kernel->buffers[buffer].dtype, .offset = at->base};
     for (int d = 0; d < dims->count; d++) {
         if (loops[d] >= 0 && !fbl_mul_i64(at->step[loops[d]], scale ? scale[d] : 1, &tensor->stride[d])) {
@@ -136,9 +70,9 @@ static bool match_value(Match *m, int32_t id, int depth) {
             return match_value(m, instr->args[side], depth + 1);
         }
         int32_t buffer;
-        Affine at;
+        FblAffine at;
         Tensor tensor;
-        if (instr->op == FBL_OP_ADD && !m->scaled && load_place(kernel, instr->args[1 - side], &buffer, &at) && take(&tensor, kernel, buffer, &at, &m->dims, m->result_loops, NULL)) {
+        if (instr->op == FBL_OP_ADD && !m->scaled && fbl_affine_load(kernel, instr->args[1 - side], &buffer, &at) && take(&tensor, kernel, buffer, &at, &m->dims, m->result_loops, NULL)) {
             bool whole = true;
             for (int d = 0; d < m->dims.count; d++) {
                 whole = whole && (m->dims.extent[d] == 1 || tensor.stride[d] == m->result.stride[d]);
@@ -198,13 +132,13 @@ static bool match_contraction(Match *m) {
     for (int t = 0; t < 2; t++) {
         const FblKBody *body = &kernel->operands[t];
         int32_t loops[MAX_DIMS], buffer;
-        Affine place_at;
+        FblAffine place_at;
         for (int d = 0; d < count; d++) {
             loops[d] = at[t][d] < 0 ? -1 : body->loops[at[t][d]];
         }
         const int64_t *scale = !matmul && at[t] == image_c ? strided : NULL;
         bool taken = m->arrays & 1 << t ? take_array(m, t, at[t], scale)
-                                        : load_place(kernel, body->value, &buffer, &place_at) && take(&m->factors[t], kernel, buffer, &place_at, &m->dims, loops, scale);
+                                        : fbl_affine_load(kernel, body->value, &buffer, &place_at) && take(&m->factors[t], kernel, buffer, &place_at, &m->dims, loops, scale);
         if (!taken) {
             return false;
         }
@@ -213,9 +147,9 @@ static bool match_contraction(Match *m) {
         m->result_loops[d] = at[2][d] < 0 ? -1 : kernel->epilogue.loops[at[2][d]];
     }
     const FblKStore *store = &kernel->epilogue.stores[0];
-    Affine result;
+    FblAffine result;
     m->sum_kind = FBL_K_ACC;
-    return kernel->epilogue.store_count == 1 && store->guard < 0 && place(kernel, store->buffer, store->index, &result) &&
+    return kernel->epilogue.store_count == 1 && store->guard < 0 && fbl_affine_place(kernel, store->buffer, store->index, &result) &&
            take(&m->result, kernel, store->buffer, &result, &m->dims, m->result_loops, NULL) && match_value(m, store->value, 0);
 }
 
@@ -245,15 +179,15 @@ static bool match_loops(Match *m) {
     }
     for (int t = 0; t < 2; t++) {
         int32_t buffer;
-        Affine at;
-        if (!load_place(kernel, product->args[t], &buffer, &at) || !take(&m->factors[t], kernel, buffer, &at, &m->dims, loops, NULL)) {
+        FblAffine at;
+        if (!fbl_affine_load(kernel, product->args[t], &buffer, &at) || !take(&m->factors[t], kernel, buffer, &at, &m->dims, loops, NULL)) {
             return false;
         }
     }
     const FblKStore *store = &rest->stores[0];
-    Affine result;
+    FblAffine result;
     m->sum_kind = FBL_K_RESULT;
-    return place(kernel, store->buffer, store->index, &result) && take(&m->result, kernel, store->buffer, &result, &m->dims, m->result_loops, NULL) && match_value(m, store->value, 0);
+    return fbl_affine_place(kernel, store->buffer, store->index, &result) && take(&m->result, kernel, store->buffer, &result, &m->dims, m->result_loops, NULL) && match_value(m, store->value, 0);
 }
 
 // The shared dimensions of one index of the product, outermost first by their stride in `order`.

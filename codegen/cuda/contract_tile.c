@@ -118,7 +118,7 @@ static FblCudaChoice choice_of(const FblCudaTile *t) {
 
 // The tile of a variant's table that a choice names.
 static bool find_shape(const FblCudaChoice *choice, FblCudaTile *out_tile) {
-    if (choice->variant <= FBL_CUDA_VARIANT_LIBRARY || choice->variant >= FBL_CUDA_VARIANT_COUNT) {
+    if (choice->variant <= FBL_CUDA_VARIANT_CUDNN || choice->variant >= FBL_CUDA_VARIANT_COUNT) {
         return false;
     }
     const Variant *variant = &variants[choice->variant];
@@ -134,7 +134,7 @@ static bool find_shape(const FblCudaChoice *choice, FblCudaTile *out_tile) {
 
 bool fbl_cuda_choice_known(const FblCudaChoice *choice) {
     FblCudaTile tile;
-    return choice->variant <= FBL_CUDA_VARIANT_LIBRARY || find_shape(choice, &tile);
+    return choice->variant <= FBL_CUDA_VARIANT_CUDNN || find_shape(choice, &tile);
 }
 
 bool fbl_cuda_tile_of(const FblCudaProduct *p, const FblCudaChoice *choice, FblCudaTile *out_tile) {
@@ -200,7 +200,7 @@ static void keep(Candidate *best, size_t *count, const Candidate *candidate) {
 static size_t list(const FblCudaProduct *p, bool all, Candidate out[MAX_CANDIDATES]) {
     size_t count = 0;
     int order = 0;
-    for (int v = FBL_CUDA_VARIANT_LIBRARY + 1; v < FBL_CUDA_VARIANT_COUNT; v++) {
+    for (int v = FBL_CUDA_VARIANT_CUDNN + 1; v < FBL_CUDA_VARIANT_COUNT; v++) {
         const Variant *variant = &variants[v];
         FblCudaProduct own;
         FblCudaWide wide;

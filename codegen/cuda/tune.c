@@ -15,8 +15,8 @@ const char *fbl_cuda_tune_bundled(void) { return (const char *)fbl_cuda_tune_byt
 static const char *const precisions[] = {[FBL_CUDA_F32] = "f32", [FBL_CUDA_TF32] = "tf32", [FBL_CUDA_BF16] = "bf16", [FBL_CUDA_F16] = "f16"};
 static const char *const kinds[] = {[FBL_CONV_FORWARD] = "conv", [FBL_CONV_DATA_GRAD] = "conv_data", [FBL_CONV_WEIGHT_GRAD] = "conv_weight", [FBL_MATMUL] = "matmul"};
 static const char *const ways[] = {[FBL_CUDA_PLAIN] = "plain", [FBL_CUDA_PACKED] = "packed", [FBL_CUDA_COMPUTED] = "computed"};
-static const char *const variants[] = {[FBL_CUDA_VARIANT_DEFAULT] = "default", [FBL_CUDA_VARIANT_LIBRARY] = "cublaslt", [FBL_CUDA_VARIANT_FMA] = "fma", [FBL_CUDA_VARIANT_MMA] = "mma",
-                                       [FBL_CUDA_VARIANT_WGMMA] = "wgmma",     [FBL_CUDA_VARIANT_TMA] = "tma"};
+static const char *const variants[] = {[FBL_CUDA_VARIANT_DEFAULT] = "default", [FBL_CUDA_VARIANT_LIBRARY] = "cublaslt", [FBL_CUDA_VARIANT_CUDNN] = "cudnn", [FBL_CUDA_VARIANT_FMA] = "fma",
+                                       [FBL_CUDA_VARIANT_MMA] = "mma",         [FBL_CUDA_VARIANT_WGMMA] = "wgmma",      [FBL_CUDA_VARIANT_TMA] = "tma"};
 _Static_assert(sizeof variants / sizeof variants[0] == FBL_CUDA_VARIANT_COUNT, "a name for every variant");
 
 // Words of a line: a letter and a number, or two numbers with an x.
@@ -40,14 +40,16 @@ void fbl_cuda_problem_print(const FblCudaProblem *problem, char out[FBL_CUDA_TUN
 }
 
 void fbl_cuda_choice_print(const FblCudaChoice *c, char out[FBL_CUDA_TUNE_TEXT]) {
-    if (c->variant <= FBL_CUDA_VARIANT_LIBRARY) {
+    if (c->variant <= FBL_CUDA_VARIANT_CUDNN) {
         snprintf(out, FBL_CUDA_TUNE_TEXT, "%s", variants[c->variant]);
     } else {
         snprintf(out, FBL_CUDA_TUNE_TEXT, "%s %dx%dx%d by %dx%d stages %d splits %d", variants[c->variant], c->bm, c->bn, c->bk, c->by_m, c->by_n, c->stages, c->splits);
     }
 }
 
-FblLibraryKind fbl_cuda_choice_library(const FblCudaChoice *choice) { return choice->variant == FBL_CUDA_VARIANT_LIBRARY ? FBL_LIBRARY_CUBLASLT : FBL_LIBRARY_NONE; }
+FblLibraryKind fbl_cuda_choice_library(const FblCudaChoice *choice) {
+    return choice->variant == FBL_CUDA_VARIANT_LIBRARY ? FBL_LIBRARY_CUBLASLT : choice->variant == FBL_CUDA_VARIANT_CUDNN ? FBL_LIBRARY_CUDNN : FBL_LIBRARY_NONE;
+}
 
 static int compare_numbers(int64_t a, int64_t b) { return (a > b) - (a < b); }
 
@@ -215,9 +217,9 @@ static FblStatus read_choice(Reader *reader, FblCudaChoice *out) {
     int variant = 0;
     int64_t tile[3], by[2], stages, splits;
     memset(out, 0, sizeof *out);
-    FBL_TRY(read_name(reader, variants, FBL_CUDA_VARIANT_COUNT, "a way to multiply (default, cublaslt, fma, mma)", &variant));
+    FBL_TRY(read_name(reader, variants, FBL_CUDA_VARIANT_COUNT, "a way to multiply (default, cublaslt, cudnn, fma, mma)", &variant));
     const char *first = reader->word;
-    if (variant > FBL_CUDA_VARIANT_LIBRARY) {
+    if (variant > FBL_CUDA_VARIANT_CUDNN) {
         FBL_TRY(read_numbers(reader, "", 3, 1, 4096, "a tile such as 128x64x32", tile));
         FBL_TRY(read_keyword(reader, "by", "`by`"));
         FBL_TRY(read_numbers(reader, "", 2, 1, 64, "a division such as 4x2", by));

@@ -8,7 +8,7 @@
 // stride, padding, dilation, groups) and matmul (batch, m, n, k); then how the operands of rows and of columns come into
 // shared memory: plain (as they lie), packed (evaluated once before) or computed (evaluated on the way). After the colon the
 // tile: variant, rows x columns x sum, the variant's own division of the block, tiles in shared memory at once, runs that the
-// sum is cut into; or `default`, the choice of the cost model, or `cublaslt`, the library instead of a kernel. `#` begins a comment, which stays with its line.
+// sum is cut into; or `default`, the choice of the cost model, or `cublaslt` or `cudnn`, a library instead of a kernel. `#` begins a comment, which stays with its line.
 // Ownership: a table and its texts live in the context that read it. Threads: look-ups from any number at once.
 #ifndef FBL_CODEGEN_CUDA_TUNE_H
 #define FBL_CODEGEN_CUDA_TUNE_H
@@ -20,6 +20,7 @@
 typedef enum FblCudaVariant {
     FBL_CUDA_VARIANT_DEFAULT, // the cost model's choice
     FBL_CUDA_VARIANT_LIBRARY, // cuBLASLt does the product (ir/product.h); where it cannot, the cost model's choice
+    FBL_CUDA_VARIANT_CUDNN,   // cuDNN does the convolution (ir/convolution.h); likewise
     FBL_CUDA_VARIANT_FMA,     // f32 multiply-adds; division: results a thread
     FBL_CUDA_VARIANT_MMA,     // mma.sync on tensor cores; division: warps
     FBL_CUDA_VARIANT_WGMMA,   // wgmma on tensor cores (contract_wgmma.h); division: warpgroups by 1
@@ -29,7 +30,7 @@ typedef enum FblCudaVariant {
 
 typedef struct FblCudaChoice {
     FblCudaVariant variant;
-    int32_t bm, bn, bk, by_m, by_n, stages, splits; // all 0 for the default and the library
+    int32_t bm, bn, bk, by_m, by_n, stages, splits; // all 0 for the default and the libraries
 } FblCudaChoice;
 
 typedef enum FblCudaWay { FBL_CUDA_PLAIN, FBL_CUDA_PACKED, FBL_CUDA_COMPUTED, FBL_CUDA_WAY_COUNT } FblCudaWay;
@@ -79,7 +80,7 @@ void fbl_cuda_choice_print(const FblCudaChoice *choice, char out[FBL_CUDA_TUNE_T
 
 // The library that a choice names, or none.
 FblLibraryKind fbl_cuda_choice_library(const FblCudaChoice *choice);
-// contract_tile.c: whether some variant has this tile (the default and the library always), for whatever problem.
+// contract_tile.c: whether some variant has this tile (the default and the libraries always), for whatever problem.
 bool fbl_cuda_choice_known(const FblCudaChoice *choice);
 
 #endif

@@ -1,12 +1,12 @@
 #include "runtime/cuda/cublaslt.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ir/library_work.h"
 #include "runtime/cuda/cublaslt_api.h"
+#include "runtime/cuda/load.h"
 
 struct FblCublasLt {
     FblLtApi api;
@@ -23,49 +23,13 @@ struct FblLtCall {
     int64_t workspace_bytes;
 };
 
-static bool find_symbols(void *library, FblLtApi *api) {
+bool fbl_cublaslt_open(FblCudaDevice *device) {
+    static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so", "/usr/local/cuda/lib64/libcublasLt.so", NULL};
     static const char *const symbols[] = {
 #define FBL_LT(field, symbol, result, parameters) symbol,
         FBL_LT_FUNCTIONS(FBL_LT)
 #undef FBL_LT
-    };
-    void **slots = (void **)api; // the table has nothing but function pointers
-    for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {
-        slots[i] = dlsym(library, symbols[i]);
-        if (!slots[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool load(FblCudaDevice *device, FblLtApi *api) {
-    static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so", "/usr/local/cuda/lib64/libcublasLt.so"};
-    const char *own = getenv("FBL_CUBLASLT"), *driver = getenv("FBL_CUDA_DRIVER");
-    bool chosen = own && *own;
-    if (!chosen && driver && *driver) {
-        snprintf(device->lt_why, sizeof device->lt_why, "not looked for with the driver %s", driver);
-        return false;
-    }
-    size_t count = chosen ? 1 : sizeof names / sizeof *names;
-    for (size_t i = 0; i < count; i++) {
-        const char *name = chosen ? own : names[i];
-        void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-        if (library && find_symbols(library, api)) {
-            return true; // kept for the life of the process
-        }
-        const char *why = library ? "too old" : dlerror();
-        if (i == 0 || library) {
-            snprintf(device->lt_why, sizeof device->lt_why, "%s: %s", name, why ? why : "not found");
-        }
-        if (library) {
-            dlclose(library);
-        }
-    }
-    return false;
-}
-
-bool fbl_cublaslt_open(FblCudaDevice *device) {
+            NULL};
     if (device->lt || *device->lt_why) {
         return device->lt != NULL;
     }
@@ -73,8 +37,9 @@ bool fbl_cublaslt_open(FblCudaDevice *device) {
     if (!lt) {
         fbl_out_of_memory();
     }
+    FblLoad load = {"FBL_CUBLASLT", names, symbols, (void **)&lt->api, device->lt_why, sizeof device->lt_why};
     int status = 0;
-    if (!load(device, &lt->api) || (status = lt->api.create(&lt->handle)) != FBL_LT_SUCCESS) {
+    if (!fbl_cuda_load(&load) || (status = lt->api.create(&lt->handle)) != FBL_LT_SUCCESS) {
         if (status) {
             snprintf(device->lt_why, sizeof device->lt_why, "it does not start (status %d)", status);
         }

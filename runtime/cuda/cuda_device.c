@@ -6,6 +6,7 @@
 
 #include "base/diag.h"
 #include "runtime/cuda/cublaslt.h"
+#include "runtime/cuda/cudnn.h"
 #include "runtime/cuda/cuda_exec.h"
 #include "runtime/cuda/cuda_group.h"
 
@@ -124,6 +125,7 @@ void fbl_cuda_close(FblCudaDevice *device) {
     const FblCudaApi *api = &device->api;
     fbl_cuda_group_close(device->group);
     fbl_cublaslt_close(device->lt);
+    fbl_cudnn_close(device->dnn);
     if (device->copy_stream) {
         api->stream_destroy(device->copy_stream);
     }

@@ -25,6 +25,8 @@ typedef struct FblCudaDevice {
     struct FblCudaGroup *group; // GPUs that share a step's batch (runtime/cuda/cuda_group.h); NULL: this one is alone
     struct FblCublasLt *lt; // runtime/cuda/cublaslt.h; NULL until it is asked for, or when it is not there
     char lt_why[256];       // why not
+    struct FblCudnn *dnn;   // runtime/cuda/cudnn.h, likewise
+    char dnn_why[256];
 } FblCudaDevice;
 
 // Opens the first GPU (CUDA_VISIBLE_DEVICES chooses), and with gpus > 1 those after it as its group. arch 0: whatever it has; else code

@@ -4,37 +4,47 @@
 #include <string.h>
 
 #include "runtime/cuda/cublaslt.h"
+#include "runtime/cuda/cudnn.h"
 
 #define DEFAULT_SHARED 49152 // dynamic shared memory that needs no permission
 
 struct FblLibraryCall {
     FblCudaDevice *device;
     const FblKernelCode *code;
-    FblLtCall *lt;
+    FblLtCall *lt; // one of the two is there
+    FblDnnCall *dnn;
     FblDevicePtr workspace; // the library's own
     FblCuHandle functions[FBL_ARRAY_COUNT];
     void **parameters[FBL_ARRAY_COUNT];
     FblDevicePtr *values; // the kernel's buffers, the arrays, the scalars
 };
 
-static const char *const names[FBL_LIBRARY_COUNT] = {[FBL_LIBRARY_NONE] = "", [FBL_LIBRARY_CUBLASLT] = "cuBLASLt"};
+static const char *const names[FBL_LIBRARY_COUNT] = {[FBL_LIBRARY_NONE] = "", [FBL_LIBRARY_CUBLASLT] = "cuBLASLt", [FBL_LIBRARY_CUDNN] = "cuDNN"};
 
-static const char *const items[FBL_LIBRARY_COUNT] = {[FBL_LIBRARY_NONE] = "", [FBL_LIBRARY_CUBLASLT] = "matrix products"};
+static const char *const items[FBL_LIBRARY_COUNT] = {[FBL_LIBRARY_NONE] = "", [FBL_LIBRARY_CUBLASLT] = "matrix products", [FBL_LIBRARY_CUDNN] = "convolutions"};
 
 const char *fbl_library_name(FblLibraryKind kind) { return names[kind]; }
 const char *fbl_library_items(FblLibraryKind kind) { return items[kind]; }
 
-bool fbl_library_open(FblCudaDevice *device, FblLibraryKind kind) { return kind == FBL_LIBRARY_CUBLASLT && fbl_cublaslt_open(device); }
+bool fbl_library_open(FblCudaDevice *device, FblLibraryKind kind) {
+    return kind == FBL_LIBRARY_CUBLASLT ? fbl_cublaslt_open(device) : kind == FBL_LIBRARY_CUDNN && fbl_cudnn_open(device);
+}
 
-const char *fbl_library_why(const FblCudaDevice *device, FblLibraryKind kind) { return kind == FBL_LIBRARY_CUBLASLT ? device->lt_why : ""; }
+const char *fbl_library_why(const FblCudaDevice *device, FblLibraryKind kind) {
+    return kind == FBL_LIBRARY_CUBLASLT ? device->lt_why : kind == FBL_LIBRARY_CUDNN ? device->dnn_why : "";
+}
 
 bool fbl_library_choose(FblCudaDevice *device, const FblLibraryWork *work, int32_t precision, FblGpuLibrary *out) {
-    return work->kind == FBL_LIBRARY_CUBLASLT && fbl_cublaslt_choose(device, &work->product, precision, out);
+    switch (work->kind) {
+    case FBL_LIBRARY_CUBLASLT: return fbl_cublaslt_choose(device, &work->product, precision, out);
+    case FBL_LIBRARY_CUDNN: return fbl_cudnn_choose(device, &work->convolution, precision, out);
+    default: return false;
+    }
 }
 
 bool fbl_library_recorded(const FblKernel *kernel, const FblKernelCode *code, FblLibraryWork *out) {
     static const FblDtype factors[] = {FBL_F32, FBL_F32, FBL_BF16, FBL_F16}; // as FblCudaPrecision
-    static const int64_t most[FBL_LIBRARY_COUNT] = {[FBL_LIBRARY_CUBLASLT] = FBL_CUBLASLT_WORKSPACE};
+    static const int64_t most[FBL_LIBRARY_COUNT] = {[FBL_LIBRARY_CUBLASLT] = FBL_CUBLASLT_WORKSPACE, [FBL_LIBRARY_CUDNN] = FBL_CUDNN_WORKSPACE};
     const FblGpuLibrary *library = &code->library;
     if (!library->used || library->kind <= FBL_LIBRARY_NONE || library->kind >= FBL_LIBRARY_COUNT || library->precision < 0 || library->precision > 3 ||
         library->workspace_bytes < 0 || library->workspace_bytes > most[library->kind] ||
@@ -98,7 +108,9 @@ bool fbl_library_prepare(FblCudaDevice *device, const FblKernel *kernel, const F
         values[buffers + array] = place->workspace + (FblDevicePtr)work.arrays[array].at;
     }
     values[buffers + FBL_ARRAY_COUNT] = place->scalars;
-    if (!prepare_around(call, kernel, &work, place->module) || !fbl_cublaslt_prepare(device, &work.product, &code->library, values, &call->lt)) {
+    if (!prepare_around(call, kernel, &work, place->module) || !(work.kind == FBL_LIBRARY_CUDNN
+                                                                     ? fbl_cudnn_prepare(device, &work.convolution, &code->library, values, call->workspace, &call->dnn)
+                                                                     : fbl_cublaslt_prepare(device, &work.product, &code->library, values, &call->lt))) {
         fbl_library_destroy(call);
         return false;
     }
@@ -111,6 +123,7 @@ void fbl_library_destroy(FblLibraryCall *call) {
         return;
     }
     fbl_cublaslt_destroy(call->lt);
+    fbl_cudnn_destroy(call->dnn);
     for (int phase = 0; phase < FBL_ARRAY_COUNT; phase++) {
         free(call->parameters[phase]);
     }
@@ -130,7 +143,7 @@ FblCuResult fbl_library_launch(FblLibraryCall *call) {
     for (; phase < call->code->before && result == FBL_CU_SUCCESS; phase++) {
         result = launch_phase(call, phase);
     }
-    result = result ? result : fbl_cublaslt_launch(call->lt, call->workspace);
+    result = result ? result : call->dnn ? fbl_cudnn_launch(call->dnn) : fbl_cublaslt_launch(call->lt, call->workspace);
     for (; phase < call->code->before + call->code->after && result == FBL_CU_SUCCESS; phase++) {
         result = launch_phase(call, phase);
     }

@@ -112,6 +112,7 @@ typedef struct Op {
     SoftMeeting *meeting;
     int rank; // of the stream in the meeting
     void (*host)(void *); // called with `to`
+    const char *tile;     // that it is charged as
 } Op;
 
 struct Graph {

@@ -6,15 +6,10 @@
 // report=FILE, a line a product that is computed: algorithm, transposes, extents, and element types other than f32.
 // Types are as the library's table has them for sums in f32: A and B of one type, f32, f16 or bf16; C and D of that type or f32; a bias of D's.
 // Threads: one caller.
-#include <dlfcn.h>
-#include <math.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "runtime/cuda/cublaslt_api.h"
+#include "tests/cudart/soft_library.h"
 
 #define EXPORT __attribute__((visibility("default")))
 enum { NOT_INITIALIZED = 1, INVALID_VALUE = 7, NOT_SUPPORTED = 15 };
@@ -44,55 +39,11 @@ typedef struct Product {
     int algorithm;
 } Product;
 
-static const char *text_setting(const char *name) {
-    const char *all = getenv("FBL_SOFT_LT");
-    size_t length = strlen(name);
-    for (const char *at = all; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
-        if (strncmp(at, name, length) == 0 && (at[length] == '=' || at[length] == ',' || at[length] == 0)) {
-            return at + length + (at[length] == '=');
-        }
-    }
-    return NULL;
-}
+static const char *text_setting(const char *name) { return soft_listed("FBL_SOFT_LT", name); }
 
-// Bits of the fraction, and the bias of the exponent, of a half.
-static int fraction_bits(int type) { return type == FBL_LT_R_16BF ? 7 : 10; }
-static int exponent_bias(int type) { return type == FBL_LT_R_16BF ? 127 : 15; }
-
-static double get(int type, const void *data, int64_t at) {
-    if (type == FBL_LT_R_32F) {
-        return (double)((const float *)data)[at];
-    }
-    int bits = ((const uint16_t *)data)[at], places = fraction_bits(type), exponent = (bits & 0x7fff) >> places, fraction = bits & ((1 << places) - 1);
-    bool last = exponent == (0x7fff >> places); // infinities and NaN
-    double size = last            ? (fraction ? (double)NAN : (double)INFINITY)
-                  : exponent == 0 ? ldexp(fraction, 1 - exponent_bias(type) - places)
-                                  : ldexp(fraction + (1 << places), exponent - exponent_bias(type) - places);
-    return bits & 0x8000 ? -size : size;
-}
-
-// Rounds to the nearest number of the type, ties to even: nearbyint on a scale where its neighbours are one apart.
-static void put(int type, void *data, int64_t at, double value) {
-    if (type == FBL_LT_R_32F) {
-        ((float *)data)[at] = (float)value;
-        return;
-    }
-    int places = fraction_bits(type), least = 1 - exponent_bias(type), exponent = least;
-    unsigned bits = signbit(value) ? 0x8000 : 0, infinity = 0x7fff & ~((1u << places) - 1);
-    double size = fabs(value);
-    if (isnan(value)) {
-        bits |= infinity + 1;
-    } else {
-        if (size > 0 && isfinite(size)) {
-            frexp(size, &exponent);
-            exponent = exponent - 1 < least ? least : exponent - 1;
-        }
-        double steps = isfinite(size) ? nearbyint(ldexp(size, places - exponent)) : INFINITY; // at most 2^(places + 1)
-        double number = steps + ldexp(exponent - least, places);                              // positions of halves by size: the bits themselves
-        bits |= number >= (double)infinity ? infinity : (unsigned)number;
-    }
-    ((uint16_t *)data)[at] = (uint16_t)bits;
-}
+static SoftType type_of(int type) { return type == FBL_LT_R_16BF ? SOFT_BF16 : type == FBL_LT_R_16F ? SOFT_F16 : SOFT_F32; }
+static double get(int type, const void *data, int64_t at) { return soft_get(type_of(type), data, at); }
+static void put(int type, void *data, int64_t at, double value) { soft_put(type_of(type), data, at, value); }
 
 static void run(void *argument) {
     const Product *x = argument;
@@ -247,16 +198,10 @@ EXPORT int cublasLtMatmul(void *handle, Operation *o, const float *alpha, const 
                           const uint64_t *algorithm, void *workspace, size_t workspace_bytes, void *stream);
 EXPORT int cublasLtMatmul(void *handle, Operation *o, const float *alpha, const float *A, Layout *a, const float *B, Layout *b, const float *beta, const float *C, Layout *c, float *D, Layout *d,
                           const uint64_t *algorithm, void *workspace, size_t workspace_bytes, void *stream) {
-    static int (*enqueue)(void *, void (*)(void *), void *);
-    if (!enqueue) {
-        void *driver = dlopen(getenv("FBL_CUDA_DRIVER"), RTLD_NOW | RTLD_NOLOAD);
-        void *symbol = driver ? dlsym(driver, "cuLaunchHostFunc") : NULL;
-        memcpy(&enqueue, &symbol, sizeof symbol);
-    }
-    if (!handle || !enqueue || !fits(o, a, b, c, d) || !workspace || workspace_bytes < 4096) {
+    if (!handle || !fits(o, a, b, c, d) || !workspace || workspace_bytes < 4096) {
         return INVALID_VALUE;
     }
     Product *x = malloc(sizeof *x); // lives as long as the process: a captured graph may run it again
     *x = (Product){*o, *a, *b, *c, *d, A, B, C, D, *alpha, *beta, (int)algorithm[0]};
-    return enqueue(stream, run, x) == 0 ? FBL_LT_SUCCESS : NOT_INITIALIZED;
+    return soft_enqueue(stream, run, x, "cublaslt") ? FBL_LT_SUCCESS : NOT_INITIALIZED;
 }

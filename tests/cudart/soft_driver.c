@@ -13,7 +13,7 @@
 // memory=BYTES in all; fault=N, the N-th kernel (from 1) faults; eager=N, work on the N-th stream (from 1) is done as early as the API
 // allows, so that work that overtakes another stream's shows.
 // FBL_SOFT_CHARGE makes events tell a time that is made up: TILE=MICROSECONDS, separated by semicolons, is what a kernel costs
-// whose tuned tile (the comment in its header) contains TILE; the first that fits counts, and any other kernel costs 1000; the library's products (cuLaunchHostFunc) have the tile `cublaslt`.
+// whose tuned tile (the comment in its header) contains TILE; the first that fits counts, and any other kernel costs 1000; the calls of libraries (softLaunchLibrary) have the tile `cublaslt` or `cudnn`.
 // Threads: one caller at a time.
 #include <dlfcn.h>
 #include <elf.h>
@@ -389,12 +389,12 @@ EXPORT int cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned
     }
     return added(stream);
 }
-// For libraries of tests: soft_cublaslt.c.
-EXPORT int cuLaunchHostFunc(Stream *stream, void (*function)(void *), void *argument);
-EXPORT int cuLaunchHostFunc(Stream *stream, void (*function)(void *), void *argument) {
+// For libraries of tests: soft_library.h.
+EXPORT int softLaunchLibrary(Stream *stream, void (*function)(void *), void *argument, const char *tile);
+EXPORT int softLaunchLibrary(Stream *stream, void (*function)(void *), void *argument, const char *tile) {
     int result = enter_stream(stream);
     if (result == SUCCESS) {
-        *add(stream) = (Op){.kind = HOST, .host = function, .to = argument};
+        *add(stream) = (Op){.kind = HOST, .host = function, .to = argument, .tile = tile};
         result = added(stream);
     }
     return result;

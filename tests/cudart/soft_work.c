@@ -199,7 +199,7 @@ static void run_op(Op *op) {
     switch (op->kind) {
     case LAUNCH: run_launch(op); break;
     case HOST:
-        charged += soft_charge_of("cublaslt");
+        charged += soft_charge_of(op->tile);
         op->host(op->to);
         break;
     case COPY: memcpy(op->to, op->from, op->bytes); break;

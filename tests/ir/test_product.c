@@ -121,7 +121,7 @@ static const char conv[] = "kernel \"conv\" note \"a:1 conv2d\" bytes 1 flops 1 
                            "  }\n"
                            "}\n";
 
-static bool match_conv(const char *image, const char *weight, const char *result, const char *value, FblDtype factors, FblLibraryWork *out) {
+static bool match_by(FblLibraryKind kind, const char *image, const char *weight, const char *result, const char *value, FblDtype factors, FblLibraryWork *out) {
     FblContext *ctx = fbl_context_create();
     const char *all = fbl_arena_printf(fbl_context_arena(ctx), conv, image, weight, result, value);
     FblKernel *kernel;
@@ -129,7 +129,7 @@ static bool match_conv(const char *image, const char *weight, const char *result
     fbl_diag_flush(ctx, stderr, false);
     assert_int_equal(status, FBL_OK);
     assert_int_equal(fbl_kernel_verify(ctx, kernel), FBL_OK);
-    bool found = fbl_library_work(kernel, FBL_LIBRARY_CUBLASLT, factors, out);
+    bool found = fbl_library_work(kernel, kind, factors, out);
     for (int t = 0; t < 2 && found; t++) { // the kernels that fill arrays are kernels like others
         if (out->arrays[t].elements) {
             FblKernel *pack = fbl_array_pack(fbl_context_arena(ctx), kernel, t, out->arrays[t].dtype);
@@ -139,6 +139,10 @@ static bool match_conv(const char *image, const char *weight, const char *result
     assert_int_equal(fbl_kernel_verify(ctx, fbl_array_finish(fbl_context_arena(ctx), kernel, FBL_F32)), FBL_OK);
     fbl_context_destroy(ctx);
     return found;
+}
+
+static bool match_conv(const char *image, const char *weight, const char *result, const char *value, FblDtype factors, FblLibraryWork *out) {
+    return match_by(FBL_LIBRARY_CUBLASLT, image, weight, result, value, factors, out);
 }
 
 static void test_halves_and_arrays(void **state) {
@@ -180,8 +184,32 @@ static void test_halves_and_arrays(void **state) {
     assert_int_equal(x.product.q.ld, 6);
 }
 
+static void test_convolutions(void **state) {
+    (void)state;
+    FblLibraryWork x;
+    assert_true(match_by(FBL_LIBRARY_CUDNN, "f32", "f32", "f32", "%4", FBL_F32, &x));
+    assert_int_equal(x.bytes, 0);
+    assert_int_equal(x.sum, 6);
+    assert_int_equal(x.convolution.x.buffer, 0);
+    assert_int_equal(x.convolution.weight.buffer, 1);
+    assert_int_equal(x.convolution.y.buffer, 2);
+    assert_int_equal(x.convolution.y.extents[1], 7);
+    // A prologue, and factors of another type than they are stored in, are arrays; a result in f32 is none.
+    assert_true(match_by(FBL_LIBRARY_CUDNN, "bf16", "f32", "f32", "%5", FBL_BF16, &x));
+    assert_int_equal(x.arrays[0].elements, 240);
+    assert_int_equal(x.arrays[1].elements, 42);
+    assert_int_equal(x.arrays[2].elements, 0);
+    assert_int_equal(x.convolution.x.buffer, 3);
+    assert_int_equal(x.convolution.y.dtype, FBL_F32);
+    // A result in halves of another kind goes through f32, rounded by the epilogue.
+    assert_true(match_by(FBL_LIBRARY_CUDNN, "f32", "f32", "bf16", "%4", FBL_F32, &x));
+    assert_int_equal(x.arrays[2].elements, 280);
+    assert_int_equal(x.arrays[2].dtype, FBL_F32);
+    assert_int_equal(x.convolution.y.buffer, 5);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_everything_that_may_be_added), cmocka_unit_test(test_other_sums_are_none),
-                                       cmocka_unit_test(test_halves_and_arrays)};
+                                       cmocka_unit_test(test_halves_and_arrays), cmocka_unit_test(test_convolutions)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,11 @@
 #include "runtime/cuda/cuda_group.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/diag.h"
+#include "runtime/cuda/load.h"
 #include "runtime/cuda/nccl_api.h"
 
 // Memory that all devices hold.
@@ -35,37 +35,16 @@ const char *fbl_cuda_group_why(const FblCudaDevice *first) { return first->group
 // Opening
 // -----------------------------------------------------------------------------------------------------------------------------
 
-static bool find_symbols(void *library, FblNcclApi *api) {
+static FblStatus load_nccl(FblContext *ctx, FblCudaGroup *group) {
+    static const char *const names[] = {"libnccl.so.2", "/usr/local/cuda/lib64/libnccl.so.2", NULL};
     static const char *const symbols[] = {
 #define FBL_NCCL(field, symbol, result, parameters) symbol,
         FBL_NCCL_FUNCTIONS(FBL_NCCL)
 #undef FBL_NCCL
-    };
-    void **slots = (void **)api; // the table has nothing but function pointers
-    for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {
-        slots[i] = dlsym(library, symbols[i]);
-        if (!slots[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static FblStatus load_nccl(FblContext *ctx, FblCudaGroup *group) {
-    static const char *const names[] = {"libnccl.so.2", "/usr/local/cuda/lib64/libnccl.so.2"};
-    const char *own = getenv("FBL_NCCL");
-    bool chosen = own && *own;
-    for (size_t i = 0; i < (chosen ? 1 : sizeof names / sizeof *names); i++) {
-        const char *name = chosen ? own : names[i];
-        void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-        if (library && find_symbols(library, &group->nccl)) {
-            return FBL_OK; // kept for the life of the process
-        }
-        const char *why = library ? "too old" : dlerror();
-        snprintf(group->why, sizeof group->why, "%s: %s", name, why ? why : "not found");
-        if (library) {
-            dlclose(library);
-        }
+            NULL};
+    FblLoad load = {.variable = "FBL_NCCL", .names = names, .symbols = symbols, .slots = (void **)&group->nccl, .why = group->why, .why_size = sizeof group->why};
+    if (fbl_cuda_load(&load)) {
+        return FBL_OK;
     }
     FblDiag *diag = fbl_diag(ctx, FBL_ERROR, "E0662", FBL_NO_LOC, "several GPUs need NCCL, which was not found: %s", group->why);
     fbl_diag_hint(ctx, diag, "libnccl.so.2 comes as a package of its own beside the CUDA toolkit; FBL_NCCL=/path/to/libnccl.so.2 names it; without --gpus one GPU does everything");

@@ -2,6 +2,7 @@
 # Several GPUs that share a batch, on the software driver and NCCL: the numbers of one GPU, the same bits again and in every way to run, and what a user is
 # told. gpus.sh FBLC OUT DRIVER
 . "$(dirname "$0")/../e2e/common.sh"
+. "$here/numbers.sh"
 FBL_CUDA_DRIVER=$3
 FBL_NVRTC=$3
 FBL_NCCL=$3
@@ -9,23 +10,13 @@ FBL_SOFT_GPU=devices=4
 export FBL_CUDA_DRIVER FBL_NVRTC FBL_NCCL FBL_SOFT_GPU
 soft=$here/soft.fbl
 
-# close A B: two numbers. Sums over the batch are made in parts, so that their order differs: see run.sh for the bound.
-close() {
-    awk -v a="$1" -v b="$2" 'BEGIN { d = a - b; d = d < 0 ? -d : d; exit !(d <= 1e-5 * (b < 0 ? -b : b)) }' || fail "$1 and $2 are not close"
-}
-value() { sed -n "$2p" "$1" | sed "s/.*\"$3\":\([^,]*\),.*/\1/"; }
 # numbers GPUS OPTION...: a run on so many GPUs has the losses and accuracies of one on the CPU.
 numbers() {
     gpus=$1
     shift
     "$fblc" run "$soft" --quiet --json "$@" --out "$out/cpu" > "$out/cpu.json"
     "$fblc" run "$soft" --quiet --json --target cuda --gpus "$gpus" "$@" --out "$out/many" > "$out/many.json"
-    for epoch in 1 2; do
-        for key in train_loss test_loss; do
-            close "$(value "$out/many.json" $epoch $key)" "$(value "$out/cpu.json" $epoch $key)"
-        done
-        [ "$(value "$out/many.json" $epoch train_top1)" = "$(value "$out/cpu.json" $epoch train_top1)" ] || fail "other accuracies than on the CPU"
-    done
+    close_runs "$out/many.json" "$out/cpu.json"
     rm -r "$out/cpu" "$out/many"
 }
 # An odd last batch is done by every GPU as a whole, one of 86 images is not.

@@ -2,26 +2,15 @@
 # Whole runs with --target cuda on the software driver: results of the CPU, the same bits again, resumed, step by step, and from a compiled file.
 # run.sh FBLC OUT DRIVER
 . "$(dirname "$0")/../e2e/common.sh"
+. "$here/numbers.sh"
 FBL_CUDA_DRIVER=$3
 FBL_NVRTC=$3
 export FBL_CUDA_DRIVER FBL_NVRTC
 soft=$here/soft.fbl
 
-# close A B: two numbers. The CPU and the GPU sum in different orders; 16 steps at these rates leave relative differences below 1e-6, so 1e-5 is
-# room for other orders and still far below what a wrong image or scalar would cause.
-close() {
-    awk -v a="$1" -v b="$2" 'BEGIN { d = a - b; d = d < 0 ? -d : d; exit !(d <= 1e-5 * (b < 0 ? -b : b)) }' || fail "$1 and $2 are not close"
-}
-value() { sed -n "$2p" "$1" | sed "s/.*\"$3\":\([^,]*\),.*/\1/"; }
-
 "$fblc" run "$soft" --quiet --json --out "$out/cpu" > "$out/cpu.json"
 "$fblc" run "$soft" --quiet --json --target cuda --out "$out/whole" > "$out/whole.json"
-for epoch in 1 2; do
-    for key in train_loss test_loss; do
-        close "$(value "$out/whole.json" $epoch $key)" "$(value "$out/cpu.json" $epoch $key)"
-    done
-    [ "$(value "$out/whole.json" $epoch train_top1)" = "$(value "$out/cpu.json" $epoch train_top1)" ] || fail "other accuracies than on the CPU"
-done
+close_runs "$out/whole.json" "$out/cpu.json"
 logs "$out/whole" > "$out/whole.logs"
 check() {
     same "$out/whole/last.safetensors" "$out/$1/last.safetensors"

@@ -146,6 +146,20 @@ else
     try same_bits 10 cmp "$work/a/last.safetensors" "$work/b/last.safetensors"
     try single 100 "$fblc" run models/demo_lt.fbl --target cuda --epochs 2 --quiet --check-finite --out "$work/c"
     try same_bits_single 10 cmp "$work/a/last.safetensors" "$work/c/last.safetensors"
+    # Two GPUs that share a batch: the losses of one but for the order of sums, and the same bits twice.
+    count=$(nvidia-smi -L 2> /dev/null | wc -l)
+    if [ "${GPU_SH_GPUS:-$count}" -ge 2 ]; then
+        for run in d e; do
+            try "two_gpus_$run" 100 "$fblc" run models/demo_lt.fbl --target cuda --gpus 2 --epochs 2 --quiet --out "$work/$run"
+        done
+        try same_bits_two_gpus 10 cmp "$work/d/last.safetensors" "$work/e/last.safetensors"
+        # Training amplifies rounding; a batch divided wrongly is off by the size of the loss.
+        try losses_two_gpus 10 sh -c 'last() { tail -1 "$1/log_train.csv" | cut -d, -f2; }
+            awk -v a="$(last "$0/a")" -v b="$(last "$0/d")" "BEGIN { print a, b; d = a - b; d = d < 0 ? -d : d; exit !(a > 0 && d <= 0.02 * a) }"' "$work"
+        [ "${GPU_SH_TIMES:-1}" != 1 ] || row fblc_resnet50_512_bf16_two_gpus "$fblc" bench models/imagenet_lt.fbl --target cuda --precision bf16 --batch 512 --gpus 2 --steps 10 --json
+    else
+        skip "several GPUs: there is one"
+    fi
     # The sanitizer over a step.
     if command -v compute-sanitizer > /dev/null; then
         try memcheck 120 compute-sanitizer --tool memcheck --error-exitcode 9 "$fblc" run models/demo_lt.fbl --target cuda --max-steps 2 --quiet --out "$work/m"

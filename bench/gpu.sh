@@ -80,6 +80,10 @@ else
     # them when they fail here, as a fault would end the search.
     if [ "$arch" = 90 ]; then
         before=$failed
+        for gemm in wgmma tma; do
+            try "launches_bf16_$gemm" 60 "$build/gpu_launches" tests/oracle/resnet20_fbl.fbl bf16 4 $gemm
+        done
+        try launches_tf32_tma 60 "$build/gpu_launches" tests/oracle/resnet20_fbl.fbl tf32 4 tma
         for gemm in mma wgmma tma; do
             try "train_$gemm" 100 "$fblc" run models/demo_lt.fbl --target cuda --precision bf16 --gemm=$gemm --epochs 1 --quiet --json --out "$work/$gemm"
         done
@@ -130,6 +134,10 @@ else
     # The conformance suite, a process a class of ops.
     for class in 0 1 2 3 4 5 6 7; do
         try "conformance_$class" 150 "$build/gpu_conformance" $class
+    done
+    # A step launch by launch against what each must store.
+    for precision in f32 tf32 bf16 f16; do
+        try "launches_$precision" 60 "$build/gpu_launches" tests/oracle/resnet20_fbl.fbl $precision 4 mma
     done
     # The recorded PyTorch values.
     wrong=0 cases=0

@@ -286,3 +286,26 @@ bool kernel_truth(const FblKernel *kernel, void *const *buffers, FblCudaPrecisio
     free(t.results);
     return true;
 }
+
+bool kernel_truth_check(const FblKernel *kernel, int32_t b, const void *got, const double *want, double allowed_f32, double allowed_half, double *worst) {
+    const FblKernelBuffer *buffer = &kernel->buffers[b];
+    double difference = 0, norm = 0;
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < elements(buffer); i++) {
+        double x = kernel_truth_element(buffer->dtype, got, i);
+        if (isnan(want[i]) || isinf(want[i])) {
+            wrong += isnan(want[i]) ? !isnan(x) : x != want[i];
+            continue;
+        }
+        difference += (x - want[i]) * (x - want[i]);
+        norm += want[i] * want[i];
+    }
+    bool exact = buffer->dtype == FBL_I32 || buffer->dtype == FBL_BOOL;
+    double d = wrong ? (double)INFINITY : sqrt(difference) / (sqrt(norm) + 1e-12);
+    *worst = d > *worst ? d : *worst;
+    if (!(d <= (exact ? 0 : buffer->dtype == FBL_F32 ? allowed_f32 : allowed_half))) {
+        fprintf(stderr, "kernel %s (%s) stores buffer %d wrongly: off by %.3g of its norm\n", kernel->name, kernel->note ? kernel->note : "", b, d);
+        return false;
+    }
+    return true;
+}

@@ -13,16 +13,10 @@
 #include "kernel_truth.h"
 #include "passes/lower.h"
 #include "passes/manager.h"
+#include "step_case.h"
 
 #define SEED 5
 #define STEP 7
-
-static uint64_t random_state = 12345;
-
-static double random_real(void) { // [-1, 1)
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(random_state >> 33) / 1073741824.0 - 1;
-}
 
 _Noreturn static void give_up(const char *what, const char *detail) {
     fprintf(stderr, "%s: %s\n", what, detail);
@@ -36,78 +30,16 @@ static void check(FblContext *ctx, FblStatus status) {
     }
 }
 
-static const FblParam *find_param(const FblParamList *list, FblName path) {
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->items[i].path == path) {
-            return &list->items[i];
-        }
-    }
-    return NULL;
-}
-
-static double initial(const FblInit *init) {
-    switch (init->kind) {
-    case FBL_INIT_NORMAL: return init->a + init->b * 1.7320508 * random_real(); // of the same variance
-    case FBL_INIT_UNIFORM: return init->a + (init->b - init->a) * (random_real() + 1) / 2;
-    default: return init->a + 0.1 * random_real();
-    }
-}
-
-// A value for every leaf of the train graph, exact in f32.
-static void fill_leaves(FblModule *module, FblBindings *leaves) {
-    const FblGraph *graph = module->train;
-    for (size_t id = 0; id < graph->count; id++) {
-        const FblNode *node = &graph->nodes[id];
-        FblTensor tensor;
-        if ((node->op != FBL_OP_INPUT && node->op != FBL_OP_PARAM && node->op != FBL_OP_STATE) || fbl_bindings_find(leaves, node->attr.names[0])) {
-            continue;
-        }
-        if (fbl_tensor_create(&node->type, &tensor) != FBL_OK) {
-            give_up("no memory for", node->attr.names[0]);
-        }
-        const FblParam *param = find_param(node->op == FBL_OP_PARAM ? &module->params : &module->states, node->attr.names[0]);
-        for (int64_t i = 0; i < fbl_type_elements(&node->type); i++) {
-            double value = 0.5 + 0.5 * random_real(); // hoisted data, scalars
-            if (param && node->op != FBL_OP_INPUT) {
-                value = fbl_loss_scale_is_state(param->path) ? param->init.a : initial(&param->init);
-            } else if (node->type.index_axis) {
-                value = (double)(int64_t)((random_real() + 1) / 2 * (double)node->type.index_extent);
-            } else if (strcmp(node->attr.names[0], "image") == 0) {
-                value = 1.7 * random_real();
-            } else if (node->type.dtype == FBL_I32) {
-                value = 3;
-            }
-            tensor.data[i] = node->type.dtype == FBL_F32 ? (double)(float)value : value;
-        }
-        if (fbl_bindings_set(leaves, node->attr.names[0], tensor) != FBL_OK) {
-            give_up("no memory for", node->attr.names[0]);
-        }
-    }
-}
-
-// Copies a tensor into its place; nothing when the graph has no such leaf.
-static void place(uint8_t *const regions[FBL_REGION_COUNT], const FblPlanTensor *tensor, FblBindings *leaves) {
-    FblTensor *value = fbl_bindings_find(leaves, tensor->name);
-    for (int64_t i = 0; value && i < fbl_type_elements(&tensor->type); i++) {
-        uint8_t *base = regions[tensor->region] + tensor->offset;
-        if (tensor->type.dtype == FBL_F32) {
-            ((float *)base)[i] = (float)value->data[i];
-        } else {
-            ((int32_t *)base)[i] = (int32_t)value->data[i];
-        }
-    }
-}
-
 static void load(const FblPlan *plan, FblBindings *leaves, uint8_t *regions[FBL_REGION_COUNT]) {
     cuda_run_regions(plan, regions);
     for (size_t i = 0; i < plan->param_count; i++) {
-        place(regions, &plan->params[i], leaves);
+        step_case_place(regions, &plan->params[i], leaves);
     }
     for (size_t i = 0; i < plan->state_count; i++) {
-        place(regions, &plan->states[i], leaves);
+        step_case_place(regions, &plan->states[i], leaves);
     }
     for (size_t i = 0; i < plan->functions[0].input_count; i++) {
-        place(regions, &plan->functions[0].inputs[i], leaves);
+        step_case_place(regions, &plan->functions[0].inputs[i], leaves);
     }
 }
 
@@ -141,33 +73,8 @@ typedef struct Launches {
 // double: a few 1e-7. A half that is stored rounds to its neighbour where the sum before it was off: with probability 1e-6 / 2^-8 and
 // then by 2^-8, which is 6e-5 of the norm. Factors that are cut off instead of rounded move sums by 9e-4 (tf32, f16), and tf32 ties that
 // go to even by 1.5e-5.
-static double allowed_launch(FblDtype stored) { return stored == FBL_F32 ? 2e-6 : 1e-4; }
-
-static int check_stored(const FblKernel *kernel, int32_t b, const void *got, const double *want, double *worst) {
-    const FblKernelBuffer *buffer = &kernel->buffers[b];
-    double difference = 0, norm = 0;
-    int64_t count = 1, wrong = 0;
-    for (int32_t d = 0; d < buffer->rank; d++) {
-        count *= buffer->extents[d];
-    }
-    for (int64_t i = 0; i < count; i++) {
-        double x = kernel_truth_element(buffer->dtype, got, i);
-        if (isnan(want[i]) || isinf(want[i])) {
-            wrong += isnan(want[i]) ? !isnan(x) : x != want[i];
-            continue;
-        }
-        difference += (x - want[i]) * (x - want[i]);
-        norm += want[i] * want[i];
-    }
-    bool exact = buffer->dtype == FBL_I32 || buffer->dtype == FBL_BOOL;
-    double d = wrong ? (double)INFINITY : sqrt(difference) / (sqrt(norm) + 1e-12);
-    *worst = d > *worst ? d : *worst;
-    if (!(d <= (exact ? 0 : allowed_launch(buffer->dtype)))) {
-        fprintf(stderr, "kernel %s (%s) stores buffer %d wrongly: off by %.3g of its norm\n", kernel->name, kernel->note ? kernel->note : "", b, d);
-        return 1;
-    }
-    return 0;
-}
+#define ALLOWED_F32 2e-6
+#define ALLOWED_HALF 1e-4
 
 // As cuda_run_function of function 0, with every launch checked.
 static int run_checked(const CudaRun *run, const FblPlan *plan, uint8_t *const regions[FBL_REGION_COUNT], FblCudaPrecision precision, Launches *launches) {
@@ -186,7 +93,7 @@ static int run_checked(const CudaRun *run, const FblPlan *plan, uint8_t *const r
         bool known = kernel_truth(kernel, buffers, precision, SEED, STEP, want);
         cuda_run_kernel(run, kernel, buffers, SEED, STEP, 0);
         for (int32_t b = 0; b < kernel->buffer_count; b++) {
-            failed |= known && want[b] ? check_stored(kernel, b, buffers[b], want[b], worst) : 0;
+            failed |= known && want[b] && !kernel_truth_check(kernel, b, buffers[b], want[b], ALLOWED_F32, ALLOWED_HALF, worst);
             free(want[b]);
         }
         launches->checked += known;
@@ -266,7 +173,7 @@ int main(int argc, char **argv) {
     cuda_run_build(&run);
 
     FblBindings leaves = {0}, results = {0};
-    fill_leaves(module, &leaves);
+    step_case_fill(module, &leaves);
     check(ctx, fbl_interp_run(module->train, &leaves, &(FblInterpOptions){.seed = SEED, .step = STEP}, &results));
     uint8_t *regions[FBL_REGION_COUNT], *shuffled[FBL_REGION_COUNT];
     load(plan, &leaves, regions);

@@ -30,10 +30,9 @@ static FblStatus check_conv(FblDriver *driver) {
     return FBL_USER;
 }
 
-FblStatus fbl_driver_init(FblDriver *driver, FblContext *ctx, const FblPassOptions *passes, int threads) {
-    memset(driver, 0, sizeof *driver);
-    driver->ctx = ctx;
-    driver->passes = *passes;
+static FblStatus create_parts(FblDriver *driver, int threads) {
+    FblContext *ctx = driver->ctx;
+    const FblPassOptions *passes = &driver->passes;
     int cores = fbl_cpu_count();
     driver->threads = threads > 0 ? threads : cores;
     if (driver->threads > cores) {
@@ -45,6 +44,15 @@ FblStatus fbl_driver_init(FblDriver *driver, FblContext *ctx, const FblPassOptio
     FBL_TRY(check_conv(driver));
     driver->cache = fbl_cache_open(NULL);
     return fbl_manager_create(ctx, passes, NULL, &driver->manager);
+}
+
+FblStatus fbl_driver_init(FblDriver *driver, FblContext *ctx, const FblPassOptions *passes, int threads) {
+    *driver = (FblDriver){.ctx = ctx, .passes = *passes};
+    FblStatus status = create_parts(driver, threads);
+    if (status != FBL_OK) {
+        fbl_driver_deinit(driver);
+    }
+    return status;
 }
 
 void fbl_driver_deinit(FblDriver *driver) {

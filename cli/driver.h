@@ -26,7 +26,7 @@ typedef struct FblDriver {
     size_t compiled_count, compiled_capacity;
 } FblDriver;
 
-// threads 0: all cores. More threads than cores warns. The target is created on first use only by functions that need it.
+// On failure nothing is left to be freed. threads 0: all cores. More threads than cores warns. The target is created on first use only by functions that need it.
 FblStatus fbl_driver_init(FblDriver *driver, FblContext *ctx, const FblPassOptions *passes, int threads);
 void fbl_driver_deinit(FblDriver *driver);
 

@@ -146,9 +146,9 @@ static FblStatus open_source(FblTraining *training, const char *path, int needs)
     return open_program(training, program, path, needs);
 }
 
-// Another stage than the one that the file holds code for: built from the sources in it, with its settings and those of the
-// command line.
-static FblStatus open_other_stage(FblTraining *training, const char *path, int needs) {
+// Another stage than the one that the file holds code for, or for another number of GPUs: built from the sources in it, with its
+// settings and those of the command line.
+static FblStatus open_anew(FblTraining *training, const char *path, int needs) {
     FblProgram *program;
     FBL_TRY(fbl_program_load(training->ctx, &(FblProgramOptions){.bundle = &training->sources}, &program));
     fbl_cli_build_options(training->cli);
@@ -176,7 +176,10 @@ static FblStatus open_compiled(FblTraining *training, const char *path, const ch
     FBL_TRY(fbl_training_read_file(training, path));
     if (stage && (!training->stage || strcmp(stage, training->stage) != 0)) {
         training->stage = stage;
-        return open_other_stage(training, path, needs);
+        return open_anew(training, path, needs);
+    }
+    if (training->file_gpus != training->driver.passes.gpus) {
+        return open_anew(training, path, needs);
     }
     const char *source = training->sources.files[0].path;
     FBL_TRY(load_data(training, &training->main.module->recipe, fbl_path_exists(source) ? source : path, needs));

@@ -33,6 +33,7 @@ typedef struct FblTraining {
     const char *recipe_text; // the settings and the resolved recipe, for people
     char recipe_hash[65];
     FblxFile file; // when it came from a compiled file
+    int64_t file_gpus; // that its program is divided among
     FblSetting *settings; // that it was built with (from the command line or the compiled file)
     size_t setting_count;
     const char *stage;

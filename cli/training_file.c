@@ -266,16 +266,15 @@ void fbl_training_file_target(FblTraining *training) {
     FblPassOptions *passes = &training->cli->passes, fresh = fbl_options_default();
     int arch;
     char precision[8], gemm[8] = "";
+    const cJSON *gpus = cJSON_GetObjectItemCaseSensitive(root, "gpus");
+    training->file_gpus = cJSON_IsNumber(gpus) && gpus->valuedouble >= 1 && gpus->valuedouble < 1000 ? (int64_t)gpus->valuedouble : 1;
     // The options' default texts are constants, so equal addresses mean that nobody chose.
     if (cJSON_IsString(target) && passes->target == fresh.target && sscanf(target->valuestring, "cuda sm_%d %7s %7s", &arch, precision, gemm) >= 2) {
         passes->target = "cuda";
         if (passes->precision == fresh.precision) {
             passes->precision = fbl_arena_strndup(fbl_context_arena(training->ctx), precision, strlen(precision));
         }
-        const cJSON *gpus = cJSON_GetObjectItemCaseSensitive(root, "gpus");
-        if (passes->gpus == fresh.gpus && cJSON_IsNumber(gpus) && gpus->valuedouble >= 1 && gpus->valuedouble < 1000) {
-            passes->gpus = (int64_t)gpus->valuedouble;
-        }
+        passes->gpus = passes->gpus == fresh.gpus ? training->file_gpus : passes->gpus;
         if (passes->gemm == fresh.gemm && (strcmp(gemm, "wgmma") == 0 || strcmp(gemm, "tma") == 0)) {
             passes->gemm = strcmp(gemm, "tma") == 0 ? "tma" : "wgmma";
         }

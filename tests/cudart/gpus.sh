@@ -46,8 +46,18 @@ check single
 FBL_CUDA_DRIVER=/nowhere/libcuda.so "$fblc" compile "$soft" --target cuda:sm_90 --gpus 2 -o "$out/soft.fblx" > "$out/stdout"
 FBL_NVRTC=/nowhere/libnvrtc.so FBL_CACHE=off "$fblc" run "$out/soft.fblx" --quiet --out "$out/file"
 check file
-expect 1 "$fblc" run "$out/soft.fblx" --quiet --gpus 4 --out "$out/other"
-says 'error\[E0666\]: the program was compiled for 2 GPUs, not for 4'
+# For another number it is built again from the program inside; so is a run's, to be evaluated elsewhere.
+"$fblc" run "$out/soft.fblx" --quiet --json --target cuda --gpus 1 --out "$out/one" > "$out/one.json"
+"$fblc" run "$soft" --quiet --json --out "$out/cpu" > "$out/cpu.json"
+close_runs "$out/one.json" "$out/cpu.json"
+"$fblc" run "$out/soft.fblx" --quiet --json --gpus 5 --out "$out/five" > "$out/five.json" 2> "$out/stderr" && fail "five of four GPUs"
+says 'error\[E0660\]: --gpus 5: the CUDA driver finds 4 GPUs'
+"$fblc" eval "$out/whole" --json --quiet > "$out/eval.two"
+"$fblc" eval "$out/whole" --json --quiet --target cuda > "$out/eval.one"
+"$fblc" eval "$out/whole" --json --quiet --target cpu > "$out/eval.cpu"
+for name in one cpu; do
+    [ "$(cut -d, -f1-5 < "$out/eval.two")" = "$(cut -d, -f1-5 < "$out/eval.$name")" ] || fail "evaluations differ"
+done
 # Sets that the GPUs do not hold.
 "$fblc" run "$soft" --quiet --target cuda --gpus 2 --set 'augment=[center_crop(32)]' --epochs 1 --out "$out/held"
 "$fblc" run "$soft" --quiet --target cuda --gpus 2 --set 'augment=[resize(32), center_crop(32)]' --epochs 1 --out "$out/loaded"

@@ -207,8 +207,8 @@ static bool read_proposal(const FblDnnApi *api, void *config, const FblConvoluti
     Made made = {.api = api};
     int notes[32];
     int64_t count = 0, noted = 0;
-    void *engine = make(&made, FBL_DNN_ENGINE), *knobs[KNOBS] = {NULL};
-    for (int k = 0; k < KNOBS; k++) {
+    void *engine = make(&made, FBL_DNN_ENGINE), *knobs[KNOBS + 1] = {NULL}; // one more than there may be, to see that there are no more
+    for (int k = 0; k <= KNOBS; k++) {
         knobs[k] = make(&made, FBL_DNN_KNOB);
     }
     memset(out, 0, sizeof *out);
@@ -216,9 +216,7 @@ static bool read_proposal(const FblDnnApi *api, void *config, const FblConvoluti
               api->get(engine, FBL_DNN_ENGINE_INDEX, FBL_DNN_TYPE_INT64, 1, &count, &out->index) == FBL_DNN_SUCCESS && count == 1 &&
               api->get(engine, FBL_DNN_ENGINE_NOTES, FBL_DNN_TYPE_NUMERICAL_NOTE, 32, &noted, notes) == FBL_DNN_SUCCESS && noted <= 32 &&
               is_exact(notes, noted, convolution, precision);
-    // How many there are is asked for first: more than the array has must not be read.
-    ok = ok && api->get(config, FBL_DNN_CONFIG_KNOBS, FBL_DNN_TYPE_DESCRIPTOR, 0, &out->knobs, NULL) == FBL_DNN_SUCCESS && out->knobs >= 0 && out->knobs <= KNOBS;
-    ok = ok && (out->knobs == 0 || api->get(config, FBL_DNN_CONFIG_KNOBS, FBL_DNN_TYPE_DESCRIPTOR, out->knobs, &count, knobs) == FBL_DNN_SUCCESS);
+    ok = ok && api->get(config, FBL_DNN_CONFIG_KNOBS, FBL_DNN_TYPE_DESCRIPTOR, KNOBS + 1, &out->knobs, knobs) == FBL_DNN_SUCCESS && out->knobs >= 0 && out->knobs <= KNOBS;
     for (int64_t k = 0; ok && k < out->knobs; k++) {
         ok = api->get(knobs[k], FBL_DNN_KNOB_TYPE, FBL_DNN_TYPE_KNOB, 1, &count, &out->types[k]) == FBL_DNN_SUCCESS && count == 1 &&
              api->get(knobs[k], FBL_DNN_KNOB_VALUE, FBL_DNN_TYPE_INT64, 1, &count, &out->values[k]) == FBL_DNN_SUCCESS && count == 1;

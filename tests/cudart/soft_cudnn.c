@@ -425,13 +425,13 @@ EXPORT int cudnnBackendGetAttribute(Descriptor *d, int name, int type, int64_t m
     if (!a || a->type != type) {
         return BAD_PARAM;
     }
-    *count = most == 0 || a->count < most ? a->count : most;
-    for (int64_t v = 0; v < *count && most > 0; v++) {
+    *count = a->count < most ? a->count : most;
+    for (int64_t v = 0; v < *count; v++) {
         if (type == FBL_DNN_TYPE_DESCRIPTOR) {
             *((Descriptor **)values)[v] = *(const Descriptor *)a->as.pointer[v]; // into the caller's own
         }
     }
-    if (type != FBL_DNN_TYPE_DESCRIPTOR && most > 0) {
+    if (type != FBL_DNN_TYPE_DESCRIPTOR) {
         memcpy(values, &a->as, (size_t)*count * bytes_of(type));
     }
     return FBL_DNN_SUCCESS;

@@ -66,10 +66,12 @@ void fbl_driver_cuda_key(const FblDriverCuda *cuda, const FblKernel *kernel, cha
     char choice[FBL_CUDA_TUNE_TEXT] = "";
     const FblCudaTuneRow *row = row_of(cuda, kernel);
     FblLibraryKind library = fbl_driver_cuda_library(cuda, kernel);
+    FblLibraryWork work;
+    bool around = library && fbl_library_work(kernel, library, fbl_cuda_factors(cuda->options.precision), &work) && work.bytes > 0; // phases for arrays
     if (row && row->choice.variant > FBL_CUDA_VARIANT_CUDNN) {
         fbl_cuda_choice_print(&row->choice, choice);
     }
-    snprintf(out, FBL_CUDA_TUNE_TEXT + 64, "%s%s%s%s%s", cuda->target, *choice ? " " : "", choice, library ? " beside " : "", fbl_library_name(library));
+    snprintf(out, FBL_CUDA_TUNE_TEXT + 64, "%s%s%s%s%s", cuda->target, *choice ? " " : "", choice, around ? " beside " : "", around ? fbl_library_name(library) : "");
 }
 
 // The tables of tuned tiles that the options ask for.

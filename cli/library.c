@@ -49,7 +49,7 @@ static FblStatus choose(FblDriver *driver, const FblKernel *kernel, FblKernelCod
     return FBL_OK;
 }
 
-// Whether the table has a line for the library: opening cuDNN takes its time and half a gigabyte.
+// Whether the table has a line for the library: cuDNN is hundreds of megabytes of code, which are not loaded for nothing.
 static bool is_named(const FblDriverCuda *cuda, FblLibraryKind kind) {
     for (size_t i = 0; i < cuda->tune.count; i++) {
         const FblCudaTuneRow *row = &cuda->tune.rows[i];

@@ -192,7 +192,7 @@ int main(int argc, char **argv) {
     FblPassOptions passes = fbl_options_default();
     passes.target = "cuda";
     passes.precision = argv[2];
-    passes.library_gemm = "off";
+    passes.library_gemm = passes.library_conv = "off";
     passes.gemm = argc == 5 ? argv[4] : passes.gemm;
     Step step = {0};
     for (int i = 0; i < 4; i++) {

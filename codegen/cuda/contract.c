@@ -293,6 +293,7 @@ static void emit_main(FblCudaProduct *p) {
     long long m_tiles = fbl_cuda_ceil(p->m, t->bm), n_tiles = fbl_cuda_ceil(p->n, t->bn), stages = t->stages;
     const uint32_t grid[3] = {(uint32_t)(m_tiles * n_tiles * p->parts * p->z), (uint32_t)t->splits, 1};
     fbl_cuda_describe_product(p, "");
+    e->blocks = (int)fbl_cuda_resident(p, t);
     fbl_cuda_begin_entry(e, p->phase, workspace, (uint32_t)t->threads, grid);
     e->source->phase[p->phase].shared_bytes = (uint32_t)t->shared_bytes;
     fbl_cuda_line(e, 1, "FBL_DYNAMIC_SHARED;");

@@ -43,7 +43,8 @@ typedef struct FblCudaOperand {
     bool direct;       // halves in memory (a buffer's, or packed) that are factors as they are; async too
     int run;           // neighbours in a unit of work: 4, or 8 halves
     bool packed;       // evaluated once, into the workspace, before the product: its quads are then plain there
-    int64_t packed_at, packed_quads; // floats into the workspace; quads
+    int64_t packed_at, packed_runs; // floats into the workspace; runs of pack_lanes
+    int pack_lanes;    // neighbours that a thread packs: 8 halves where all are whole, else 4
     int64_t tile;      // rows of the tile: bm or bn
     int64_t units;     // pieces of work of all threads for one tile: quads, or pairs of quads of halves along rows
     int64_t passes;    // ... and of one thread
@@ -109,6 +110,9 @@ size_t fbl_cuda_tile_candidates(const FblCudaProduct *p, FblCudaChoice *out, siz
 FblCudaProblem fbl_cuda_problem_of(const FblCudaProduct *p);
 // Shared memory that one block may have, in bytes.
 int64_t fbl_cuda_shared_limit(int32_t arch);
+// Blocks that a multiprocessor has at once, by shared memory and 128 registers a thread: the model counts on it, and kernels are
+// compiled so. Not for wgmma.
+int64_t fbl_cuda_resident(const FblCudaProduct *p, const FblCudaTile *t);
 #define FBL_CUDA_PARTIAL_LIMIT ((int64_t)64 << 20) // bytes of partial sums
 // contract_part.c: parts, m, k, row_k and axes of a convolution whose k and padded channels are known; the work of a tile.
 void fbl_cuda_part_plan(FblCudaProduct *p);
@@ -137,10 +141,15 @@ const char *fbl_cuda_weight_tap(const FblCudaProduct *p, int d);
 const char *fbl_cuda_weight_at(const FblCudaProduct *p);
 // contract_load.c: device functions of the operands' bodies; code that moves the next tile.
 void fbl_cuda_operand_prepare(FblCudaProduct *p, FblCudaOperand *o);
+int fbl_cuda_operand_pack_lanes(const FblCudaProduct *p, const FblCudaOperand *o);
 void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o);
 void fbl_cuda_operand_setup(FblCudaProduct *p, const FblCudaOperand *o);
 void fbl_cuda_operand_fetch(FblCudaProduct *p, const FblCudaOperand *o);
 void fbl_cuda_operand_put(FblCudaProduct *p, const FblCudaOperand *o);
+// Lines of the variable v: what a call of the operand's function gives, four or eight neighbours; and its store, as factors (halves, or
+// f32 as they are), as element `at` of the packed operand.
+void fbl_cuda_pack_value(FblCudaProduct *p, const FblCudaOperand *o, const char *call);
+void fbl_cuda_pack_halves(FblCudaProduct *p, const FblCudaOperand *o, const char *at);
 // contract_pack.c: phase 0, which evaluates packed operands, in the format of the product (two halves a word for bf16 and
 // f16); where a packed quad lies as a C expression of the variables that the fetch has (images: n, c, h, w; weights: row, k).
 void fbl_cuda_pack_plan(FblCudaProduct *p);

@@ -3,8 +3,8 @@
 
 #include "codegen/cuda/contract_internal.h"
 
-static void open_body(FblCudaProduct *p, const FblCudaOperand *o, FblCudaBody *body, bool quad) {
-    fbl_cuda_body_init(body, p->e, quad ? FBL_CUDA_LANES : 1, quad ? o->body->loops[o->lane_at] : -1);
+static void open_body(FblCudaProduct *p, const FblCudaOperand *o, FblCudaBody *body, int lanes) {
+    fbl_cuda_body_init(body, p->e, lanes, lanes > 1 ? o->body->loops[o->lane_at] : -1);
     for (int i = 0; i < o->body->loop_count; i++) {
         body->loops[o->body->loops[i]] = fbl_arena_printf(p->e->arena, "i%d", i);
     }
@@ -20,7 +20,7 @@ static bool is_run(FblCudaProduct *p, const FblCudaOperand *o, FblDtype dtype, i
     size_t length = p->e->text.length;
     FblCudaBody body;
     const char *address;
-    open_body(p, o, &body, true);
+    open_body(p, o, &body, FBL_CUDA_LANES);
     body.lane_align = run;
     for (int32_t d = 0; d < p->e->kernel->buffers[value->a].rank; d++) {
         fbl_cuda_body_need(&body, value->index[d]);
@@ -45,6 +45,10 @@ static int64_t run_of(const FblCudaProduct *p, const FblCudaOperand *o) {
     case FBL_CONV_WEIGHT_GRAD: return o->name == 'a' ? p->group_o : p->group_c;
     default: return o->rows ? (o->name == 'a' ? p->m : p->n) : p->k;
     }
+}
+
+int fbl_cuda_operand_pack_lanes(const FblCudaProduct *p, const FblCudaOperand *o) {
+    return p->halves && run_of(p, o) % FBL_CUDA_MAX_LANES == 0 ? FBL_CUDA_MAX_LANES : FBL_CUDA_LANES;
 }
 
 void fbl_cuda_operand_prepare(FblCudaProduct *p, FblCudaOperand *o) {
@@ -85,7 +89,8 @@ void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o) {
     FblCudaBody body;
     const char *parameters = fbl_cuda_parameters(e, false);
     const FblKInstr *value = &e->kernel->instrs[o->body->value];
-    open_body(p, o, &body, o->quad);
+    bool eight = o->packed && o->pack_lanes == FBL_CUDA_MAX_LANES;
+    open_body(p, o, &body, !o->quad ? 1 : eight ? FBL_CUDA_MAX_LANES : FBL_CUDA_LANES);
     if (o->async && !o->packed) {
         const char *address;
         fbl_cuda_line(e, 0, "FBL_DEVICE const float *%s_%c(%s, %s) {", e->name, o->name, parameters, index_parameters);
@@ -98,13 +103,18 @@ void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o) {
         fbl_cuda_line(e, 0, "}");
         return;
     }
-    fbl_cuda_line(e, 0, "FBL_DEVICE %s %s_%c%s(%s, %s) {", o->quad ? "float4" : "float", e->name, o->name, o->quad ? "" : "1", parameters, index_parameters);
+    fbl_cuda_line(e, 0, "FBL_DEVICE %s %s_%c%s(%s, %s) {", !o->quad ? "float" : eight ? "FblPair<float4>" : "float4", e->name, o->name, o->quad ? "" : "1", parameters, index_parameters);
     fbl_cuda_body_need(&body, o->body->value);
     fbl_cuda_body_emit(&body, 1);
     if (o->quad) {
-        fbl_cuda_line(e, 1, "return make_float4(%s, %s, %s, %s);", fbl_cuda_body_lane(&body, o->body->value, 0, FBL_F32),
-                      fbl_cuda_body_lane(&body, o->body->value, 1, FBL_F32), fbl_cuda_body_lane(&body, o->body->value, 2, FBL_F32),
-                      fbl_cuda_body_lane(&body, o->body->value, 3, FBL_F32));
+        const char *lane_value[FBL_CUDA_MAX_LANES], *half[2] = {"", ""};
+        for (int lane = 0; lane < body.lanes; lane++) {
+            lane_value[lane] = fbl_cuda_body_lane(&body, o->body->value, lane, FBL_F32);
+        }
+        for (int i = 0; i < body.lanes; i += FBL_CUDA_LANES) {
+            half[i / FBL_CUDA_LANES] = fbl_arena_printf(e->arena, "make_float4(%s, %s, %s, %s)", lane_value[i], lane_value[i + 1], lane_value[i + 2], lane_value[i + 3]);
+        }
+        fbl_cuda_line(e, 1, eight ? "return {%s, %s};" : "return %s;", half[0], half[1]);
         fbl_cuda_line(e, 0, "}");
         return;
     }
@@ -126,13 +136,16 @@ void fbl_cuda_operand_functions(FblCudaProduct *p, FblCudaOperand *o) {
     fbl_cuda_line(e, 0, "}");
 }
 
+// What a thread keeps of a unit of work until it goes to shared memory: halves are rounded as they come, which takes half the registers.
+static const char *next_type(const FblCudaProduct *p, const FblCudaOperand *o) { return !p->halves ? "float4" : o->rows ? "uint4" : "uint2"; }
+
 // Coordinates that a thread's rows keep during the whole sum.
 void fbl_cuda_operand_setup(FblCudaProduct *p, const FblCudaOperand *o) {
     FblCudaEmit *e = p->e;
     const FblContraction *c = p->c;
     long long passes = o->passes, quads = p->tile.bk / o->run;
     if (!o->async) {
-        fbl_cuda_line(e, 1, "float4 %c_next[%lld];", o->name, passes * (o->rows && p->halves ? 2 : 1));
+        fbl_cuda_line(e, 1, "%s %c_next[%lld];", next_type(p, o), o->name, passes);
     }
     if (o->name == 'a' && (c->kind == FBL_CONV_FORWARD || c->kind == FBL_CONV_DATA_GRAD)) {
         fbl_cuda_line(e, 1, "int a_n[%lld], a_h[%lld], a_w[%lld];", passes, passes, passes);
@@ -274,11 +287,15 @@ void fbl_cuda_operand_fetch(FblCudaProduct *p, const FblCudaOperand *o) {
         begin_units(p, o, &end);
         if (p->halves && !o->direct) {
             fbl_cuda_line(e, 3, "const int pair = step * %lld + (tid / %lld + i * %lld) * 2;", (long long)p->tile.bk, (long long)o->tile / 4, threads / (o->tile / 4));
+            const char *pack = fbl_cuda_pack_function(p);
+            fbl_cuda_line(e, 3, "float4 both[2];");
             fbl_cuda_line(e, 3, "#pragma unroll");
             fbl_cuda_line(e, 3, "for (int half = 0; half < 2; half++) {");
             fbl_cuda_line(e, 4, "const int k = pair + half;");
-            fetch_quad(p, o, 4, fbl_arena_printf(e->arena, "%c_next[2 * i + half]", o->name), to);
+            fetch_quad(p, o, 4, "both[half]", to);
             fbl_cuda_line(e, 3, "}");
+            fbl_cuda_line(e, 3, "%c_next[i] = make_uint4(%s(both[0].x, both[1].x), %s(both[0].y, both[1].y), %s(both[0].z, both[1].z), %s(both[0].w, both[1].w));", o->name, pack, pack,
+                          pack, pack);
         } else {
             fbl_cuda_line(e, 3, "const int k = step * %lld + tid / %lld + i * %lld;", (long long)p->tile.bk, (long long)o->tile / o->run, threads / (o->tile / o->run));
             fetch_quad(p, o, 3, fbl_arena_printf(e->arena, "%c_next[i]", o->name), to);
@@ -292,7 +309,12 @@ void fbl_cuda_operand_fetch(FblCudaProduct *p, const FblCudaOperand *o) {
         if (o->name == 'b' || !conv) {
             fbl_cuda_line(e, 3, "const int row = %s + tid / %lld + i * %lld;", o->name == 'a' ? "m0" : "n0", quads, threads / quads);
         }
-        fetch_quad(p, o, 3, fbl_arena_printf(e->arena, "%c_next[i]", o->name), to);
+        bool rounds = p->halves && !o->async;
+        fetch_quad(p, o, 3, rounds ? "const float4 v" : fbl_arena_printf(e->arena, "%c_next[i]", o->name), to);
+        if (rounds) {
+            const char *pack = fbl_cuda_pack_function(p);
+            fbl_cuda_line(e, 3, "%c_next[i] = make_uint2(%s(v.x, v.y), %s(v.z, v.w));", o->name, pack, pack);
+        }
     }
     fbl_cuda_line(e, 2, "}");
     fbl_cuda_line(e, 2, "}");
@@ -301,20 +323,11 @@ void fbl_cuda_operand_fetch(FblCudaProduct *p, const FblCudaOperand *o) {
 void fbl_cuda_operand_put(FblCudaProduct *p, const FblCudaOperand *o) {
     FblCudaEmit *e = p->e;
     const char *end;
-    const char *pack = e->options->precision == FBL_CUDA_BF16 ? "fbl_pack_bf16" : "fbl_pack_f16";
     if (o->async) {
         return;
     }
     begin_units(p, o, &end);
     fbl_cuda_line(e, 3, "unsigned *to = %c_tile + stage * %lld + %s;", o->name, (long long)o->words, word_of(p, o));
-    if (!p->halves) {
-        fbl_cuda_line(e, 3, "*(float4 *)to = %c_next[i];", o->name);
-    } else if (o->rows) {
-        fbl_cuda_line(e, 3, "const float4 low = %c_next[2 * i], high = %c_next[2 * i + 1];", o->name, o->name);
-        fbl_cuda_line(e, 3, "*(uint4 *)to = make_uint4(%s(low.x, high.x), %s(low.y, high.y), %s(low.z, high.z), %s(low.w, high.w));", pack, pack, pack, pack);
-    } else {
-        fbl_cuda_line(e, 3, "const float4 v = %c_next[i];", o->name);
-        fbl_cuda_line(e, 3, "*(uint2 *)to = make_uint2(%s(v.x, v.y), %s(v.z, v.w));", pack, pack);
-    }
+    fbl_cuda_line(e, 3, "*(%s *)to = %c_next[i];", next_type(p, o), o->name);
     fbl_cuda_line(e, 2, "}");
 }

@@ -29,7 +29,8 @@ void fbl_cuda_pack_plan(FblCudaProduct *p) {
         }
         if (o->packed) {
             o->packed_at = p->partial_at;
-            o->packed_quads = floats / 4;
+            o->pack_lanes = fbl_cuda_operand_pack_lanes(p, o);
+            o->packed_runs = floats / o->pack_lanes;
             p->partial_at += p->halves ? fbl_cuda_ceil(floats, 8) * 4 : floats;
             p->phase = 1;
         }
@@ -49,6 +50,15 @@ const char *fbl_cuda_packed_address(FblCudaProduct *p, const FblCudaOperand *o, 
     return fbl_arena_printf(e->arena, p->halves ? "(const float *)((const unsigned short *)(workspace + %lld) + %s)" : "workspace + %lld + %s", (long long)o->packed_at, at);
 }
 
+void fbl_cuda_pack_value(FblCudaProduct *p, const FblCudaOperand *o, const char *call) {
+    fbl_cuda_line(p->e, 2, "const %s v = %s;", o->pack_lanes == FBL_CUDA_MAX_LANES ? "FblPair<float4>" : "float4", call);
+}
+
+void fbl_cuda_pack_halves(FblCudaProduct *p, const FblCudaOperand *o, const char *at) {
+    fbl_cuda_line(p->e, 2, "fbl_store%s_%s((unsigned short *)(workspace + %lld) + %s, v);", o->pack_lanes == FBL_CUDA_MAX_LANES ? "8" : "",
+                  p->e->options->precision == FBL_CUDA_BF16 ? "bf16" : "f16", (long long)o->packed_at, at);
+}
+
 static void pack_operand(FblCudaProduct *p, const FblCudaOperand *o) {
     FblCudaEmit *e = p->e;
     long long padded = p->padded, kw = p->c->kw, h, w;
@@ -57,36 +67,35 @@ static void pack_operand(FblCudaProduct *p, const FblCudaOperand *o) {
     // Channels of a group of this operand, of which the last quad may have fewer than four.
     long long channels = p->c->kind == FBL_CONV_DATA_GRAD ? p->group_o : p->group_c;
     image_extents(p, &h, &w);
-    fbl_cuda_line(e, 1, "if (q < %lld) {", (long long)o->packed_quads);
+    fbl_cuda_line(e, 1, "if (q < %lld) {", (long long)o->packed_runs);
     if (is_weights(p, o)) {
-        long long quads = p->row_k / 4;
-        fbl_cuda_line(e, 2, "const int k = q %% %lld * 4, row = q / %lld %% %lld, z = q / %lld;", quads, quads, (long long)p->n, quads * (long long)p->n);
+        long long quads = p->row_k / o->pack_lanes;
+        fbl_cuda_line(e, 2, "const int k = q %% %lld * %d, row = q / %lld %% %lld, z = q / %lld;", quads, o->pack_lanes, quads, (long long)p->n, quads * (long long)p->n);
         fbl_cuda_line(e, 2, "const int tap = k / %lld, c = k %% %lld;", padded, padded);
         index = fbl_arena_printf(e->arena, forward ? "z * %lld + row, c, tap / %lld, tap %% %lld" : "z * %lld + c, row, tap / %lld, tap %% %lld", (long long)p->group_o, kw, kw);
     } else {
-        long long quads = p->z * padded / 4;
-        fbl_cuda_line(e, 2, "const int z = q %% %lld * 4 / %lld, c = q %% %lld * 4 %% %lld, pixel = q / %lld;", quads, padded, quads, padded, quads);
+        long long quads = p->z * padded / o->pack_lanes, lanes = o->pack_lanes;
+        fbl_cuda_line(e, 2, "const int z = q %% %lld * %lld / %lld, c = q %% %lld * %lld %% %lld, pixel = q / %lld;", quads, lanes, padded, quads, lanes, padded, quads);
         index = fbl_arena_printf(e->arena, "pixel / %lld, z * %lld + c, pixel / %lld %% %lld, pixel %% %lld", h * w, channels, w, h, w);
     }
     const char *left = o->quad ? "" : fbl_arena_printf(e->arena, ", %lld - c", channels);
     const char *call = fbl_arena_printf(e->arena, "%s_%c(%s, %s%s)", e->name, o->name, fbl_cuda_arguments(e), index, left);
     if (p->halves) {
-        const char *pack = fbl_cuda_pack_function(p);
-        fbl_cuda_line(e, 2, "const float4 v = %s;", call);
-        fbl_cuda_line(e, 2, "*(uint2 *)(workspace + %lld + q * 2) = make_uint2(%s(v.x, v.y), %s(v.z, v.w));", (long long)o->packed_at, pack, pack);
+        fbl_cuda_pack_value(p, o, call);
+        fbl_cuda_pack_halves(p, o, fbl_arena_printf(e->arena, "q * %d", o->pack_lanes));
     } else {
         fbl_cuda_line(e, 2, "*(float4 *)(workspace + %lld + q * 4) = %s;", (long long)o->packed_at, call);
     }
     fbl_cuda_line(e, 2, "return;");
     fbl_cuda_line(e, 1, "}");
-    fbl_cuda_line(e, 1, "q -= %lld;", (long long)o->packed_quads);
+    fbl_cuda_line(e, 1, "q -= %lld;", (long long)o->packed_runs);
 }
 
 void fbl_cuda_pack_emit(FblCudaProduct *p) {
     FblCudaEmit *e = p->e;
     int64_t quads = 0;
     for (int i = 0; i < 2; i++) {
-        quads += p->operand[i].packed ? p->operand[i].packed_quads : 0;
+        quads += p->operand[i].packed ? p->operand[i].packed_runs : 0;
     }
     const uint32_t grid[3] = {(uint32_t)fbl_cuda_ceil(quads, PACK_THREADS), 1, 1};
     fbl_cuda_begin_entry(e, 0, true, PACK_THREADS, grid);

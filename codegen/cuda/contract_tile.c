@@ -88,14 +88,17 @@ static bool fit(const FblCudaProduct *p, FblCudaTile *t, int64_t stages, int64_t
     return t->splits == 1 || (double)t->splits * (double)(p->z * p->parts) * (double)p->m * (double)p->columns * 4 <= (double)FBL_CUDA_PARTIAL_LIMIT;
 }
 
+int64_t fbl_cuda_resident(const FblCudaProduct *p, const FblCudaTile *t) {
+    return fbl_cuda_max(1, fbl_cuda_min(fbl_cuda_shared_limit(p->e->options->arch) / t->shared_bytes, 65536 / (t->threads * 128)));
+}
+
 // Estimated clocks. Rates are multiply-adds a clock and multiprocessor that such code reaches, not peaks.
 static double clocks(const FblCudaProduct *p, const FblCudaTile *t) {
     int64_t processors = fbl_cuda_processors(p->e->options->arch);
     double rate = !p->tensor ? 80 : p->halves ? 700 : 350;
     FblCudaWork work = fbl_cuda_part_work(p, t);
     int64_t blocks = fbl_cuda_max(work.blocks, 1);
-    int64_t resident = fbl_cuda_min(fbl_cuda_shared_limit(p->e->options->arch) / t->shared_bytes, 65536 / (t->threads * 128));
-    resident = fbl_cuda_max(1, fbl_cuda_min(resident, fbl_cuda_ceil(blocks, processors)));
+    int64_t resident = fbl_cuda_min(fbl_cuda_resident(p, t), fbl_cuda_ceil(blocks, processors));
     double waves = (double)fbl_cuda_ceil(blocks, processors * resident);
     double multiply = (double)(t->bm * t->bn * t->bk) / rate;
     double load = (double)((t->bm * (p->operand[0].direct ? 2 : 4) + t->bn * (p->operand[1].direct ? 2 : 4)) * t->bk) / 40; // bytes a clock from the second-level cache

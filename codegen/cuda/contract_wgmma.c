@@ -266,6 +266,7 @@ bool fbl_cuda_wide_open(const FblCudaProduct *product, FblCudaVariant variant, F
     for (int i = 0; i < 2; i++) {
         own->operand[i].packed = true;
         own->operand[i].async = own->operand[i].direct = false;
+        own->operand[i].pack_lanes = fbl_cuda_operand_pack_lanes(own, &own->operand[i]);
     }
     fbl_cuda_wide_plan(wide);
     for (int i = 0; i < 2; i++) {

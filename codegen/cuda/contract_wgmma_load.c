@@ -84,24 +84,22 @@ void fbl_cuda_wide_plan(FblCudaWide *wide) {
     fbl_cuda_wide_plan_map(wide, &wide->factor[1]);
 }
 
-// Four neighbours `v`, in the format of the product, as element `at` of the factor.
-static void put_quad(FblCudaWide *wide, const FblCudaFactor *f, const char *at) {
-    FblCudaEmit *e = wide->p->e;
+// The neighbours `v`, in the format of the product, as element `at` of the factor.
+static void put_run(FblCudaWide *wide, const FblCudaFactor *f, const char *at) {
     if (wide->size == 2) {
-        const char *pack = fbl_cuda_pack_function(wide->p);
-        fbl_cuda_line(e, 2,
-                      "*(uint2 *)((unsigned short *)(workspace + %lld) + %s) = make_uint2(%s(v.x, v.y), %s(v.z, v.w));",
-                      (long long)f->o->packed_at, at, pack, pack);
+        fbl_cuda_pack_halves(wide->p, f->o, at);
     } else {
-        fbl_cuda_line(e, 2, "*(uint4 *)(workspace + %lld + %s) = make_uint4(%s);", (long long)f->o->packed_at, at,
+        fbl_cuda_line(wide->p->e, 2, "*(uint4 *)(workspace + %lld + %s) = make_uint4(%s);", (long long)f->o->packed_at,
+                      at,
                       "fbl_to_tf32(fbl_bits(v.x)), fbl_to_tf32(fbl_bits(v.y)), fbl_to_tf32(fbl_bits(v.z)), "
                       "fbl_to_tf32(fbl_bits(v.w))");
     }
 }
 
-// Quads of work that packing a factor is.
-static int64_t pack_quads(const FblCudaWide *wide, const FblCudaFactor *f) {
-    return f->buffer >= 0 ? 0 : turns(f) ? wide->p->z * f->padded * fbl_cuda_ceil(f->rows, 4) : f->elements / 4;
+// Runs of work that packing a factor is: of pack_lanes, or of four that are turned.
+static int64_t pack_runs(const FblCudaWide *wide, const FblCudaFactor *f) {
+    return f->buffer >= 0 ? 0 : turns(f) ? wide->p->z * f->padded * fbl_cuda_ceil(f->rows, 4)
+                                                      : f->elements / f->o->pack_lanes;
 }
 
 // Reads along rows, writes along the sum.
@@ -126,9 +124,10 @@ static void pack_turning(FblCudaWide *wide, const FblCudaFactor *f) {
 static void pack_factor(FblCudaWide *wide, const FblCudaFactor *f) {
     FblCudaProduct *p = wide->p;
     FblCudaEmit *e = p->e;
-    long long padded = f->padded, channels = f->channels, kw = p->c->kw, taps = p->c->kh * kw, quads = padded / 4;
+    long long padded = f->padded, channels = f->channels, kw = p->c->kw, taps = p->c->kh * p->c->kw,
+              quads = padded / f->o->pack_lanes;
     const char *index;
-    fbl_cuda_line(e, 2, "const int c = q %% %lld * 4;", quads);
+    fbl_cuda_line(e, 2, "const int c = q %% %lld * %d;", quads, f->o->pack_lanes);
     switch (f->form) {
     case FBL_CUDA_IMAGE:
         fbl_cuda_line(e, 2, "const int z = q / %lld %% %lld, pixel = q / %lld;", quads, (long long)p->z,
@@ -156,13 +155,13 @@ static void pack_factor(FblCudaWide *wide, const FblCudaFactor *f) {
     if (padded - channels >= 4) { // whole quads of padding
         call = fbl_arena_printf(e->arena, "c < %lld ? %s : make_float4(0.0f, 0.0f, 0.0f, 0.0f)", channels, call);
     }
-    fbl_cuda_line(e, 2, "const float4 v = %s;", call);
-    put_quad(wide, f, "q * 4");
+    fbl_cuda_pack_value(p, f->o, call);
+    put_run(wide, f, fbl_arena_printf(e->arena, "q * %d", f->o->pack_lanes));
 }
 
 void fbl_cuda_wide_pack(FblCudaWide *wide) {
     FblCudaEmit *e = wide->p->e;
-    int64_t quads[2] = {pack_quads(wide, &wide->factor[0]), pack_quads(wide, &wide->factor[1])};
+    int64_t quads[2] = {pack_runs(wide, &wide->factor[0]), pack_runs(wide, &wide->factor[1])};
     const uint32_t grid[3] = {(uint32_t)fbl_cuda_ceil(quads[0] + quads[1], PACK_THREADS), 1, 1};
     fbl_cuda_begin_entry(e, 0, true, PACK_THREADS, grid);
     fbl_cuda_line(e, 1, "int q = blockIdx.x * %d + threadIdx.x;", PACK_THREADS);

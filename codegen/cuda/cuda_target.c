@@ -63,8 +63,10 @@ void fbl_cuda_begin_entry(FblCudaEmit *e, int32_t phase, bool workspace, uint32_
     out->block[0] = threads;
     out->block[1] = out->block[2] = 1;
     e->source->phases = phase + 1;
-    fbl_cuda_line(e, 0, "extern \"C\" __global__ void __launch_bounds__(%u) %s(%s%s) {", threads, out->symbol, fbl_cuda_parameters(e, workspace), e->maps ? e->maps : "");
+    const char *blocks = e->blocks > 0 ? fbl_arena_printf(e->arena, ", %d", e->blocks) : "";
+    fbl_cuda_line(e, 0, "extern \"C\" __global__ void __launch_bounds__(%u%s) %s(%s%s) {", threads, blocks, out->symbol, fbl_cuda_parameters(e, workspace), e->maps ? e->maps : "");
     e->maps = NULL;
+    e->blocks = 0;
 }
 
 int64_t fbl_cuda_pow2(int64_t x) {

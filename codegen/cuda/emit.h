@@ -21,6 +21,7 @@ typedef struct FblCudaEmit {
     const FblCudaOptions *options;
     FblCudaSource *source;
     const char *name; // of the kernel as an identifier
+    int blocks;       // of the next entry point that a multiprocessor has at once, which limits registers; 0: as they come
     const char *maps; // further parameters of the next entry point, ", const ..."; NULL: none
     char *error;
     size_t error_size;

@@ -90,7 +90,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_2983_e5b62983
     q -= 9216;
 }
 // product 4096 x 64 x 576, tile 64 x 32 x 16, 3 stages, 1 runs of the sum
-extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_2983_e5b62983_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(128, 4) conv2d_data_grad_2983_e5b62983_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, float *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 3840;
     const int tid = threadIdx.x;

@@ -1,4 +1,4 @@
-// phase 0: grid 292 x 1 x 1, block 256, 0 bytes of dynamic shared memory
+// phase 0: grid 146 x 1 x 1, block 256, 0 bytes of dynamic shared memory
 // phase 1: grid 64 x 1 x 1, block 128, 30720 bytes of dynamic shared memory
 // conv2d_data_grad_7f8c_b5ae7f8c
 // from resnet_cifar.fbl:6 conv2d_data_grad (backward)
@@ -13,86 +13,130 @@
 // b8 bf16 [64, 8, 8, 64] out
 // conv2d data gradient
 // about 1737728 bytes, 301989888 operations
-FBL_DEVICE float4 conv2d_data_grad_7f8c_b5ae7f8c_a(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
-    const float4 v4 = fbl_load_bf16(b0 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
-    const bool v6_0 = v4.x <= 0.0f;
-    const bool v6_1 = v4.y <= 0.0f;
-    const bool v6_2 = v4.z <= 0.0f;
-    const bool v6_3 = v4.w <= 0.0f;
-    const float4 v7 = *(const float4 *)(b1 + i0 * 64 + i1);
-    const float v8_0 = v6_0 ? 0.0f : v7.x;
-    const float v8_1 = v6_1 ? 0.0f : v7.y;
-    const float v8_2 = v6_2 ? 0.0f : v7.z;
-    const float v8_3 = v6_3 ? 0.0f : v7.w;
-    const float4 v9 = *(const float4 *)(b2 + i1);
-    const float v10_0 = v8_0 * v9.x;
-    const float v10_1 = v8_1 * v9.y;
-    const float v10_2 = v8_2 * v9.z;
-    const float v10_3 = v8_3 * v9.w;
-    const float4 v11 = fbl_load_bf16(b3 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
-    const float4 v12 = *(const float4 *)(b4 + i1);
-    const float v14_0 = v12.x * 0.000244140625f;
-    const float v14_1 = v12.y * 0.000244140625f;
-    const float v14_2 = v12.z * 0.000244140625f;
-    const float v14_3 = v12.w * 0.000244140625f;
-    const float v15_0 = v11.x - v14_0;
-    const float v15_1 = v11.y - v14_1;
-    const float v15_2 = v11.z - v14_2;
-    const float v15_3 = v11.w - v14_3;
-    const float4 v16 = *(const float4 *)(b5 + i1);
-    const float v17_0 = v15_0 * v16.x;
-    const float v17_1 = v15_1 * v16.y;
-    const float v17_2 = v15_2 * v16.z;
-    const float v17_3 = v15_3 * v16.w;
+FBL_DEVICE FblPair<float4> conv2d_data_grad_7f8c_b5ae7f8c_a(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+    const FblPair<float4> v4 = fbl_load8_bf16(b0 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
+    const bool v6_0 = v4.low.x <= 0.0f;
+    const bool v6_1 = v4.low.y <= 0.0f;
+    const bool v6_2 = v4.low.z <= 0.0f;
+    const bool v6_3 = v4.low.w <= 0.0f;
+    const bool v6_4 = v4.high.x <= 0.0f;
+    const bool v6_5 = v4.high.y <= 0.0f;
+    const bool v6_6 = v4.high.z <= 0.0f;
+    const bool v6_7 = v4.high.w <= 0.0f;
+    const FblPair<float4> v7 = *(const FblPair<float4> *)(b1 + i0 * 64 + i1);
+    const float v8_0 = v6_0 ? 0.0f : v7.low.x;
+    const float v8_1 = v6_1 ? 0.0f : v7.low.y;
+    const float v8_2 = v6_2 ? 0.0f : v7.low.z;
+    const float v8_3 = v6_3 ? 0.0f : v7.low.w;
+    const float v8_4 = v6_4 ? 0.0f : v7.high.x;
+    const float v8_5 = v6_5 ? 0.0f : v7.high.y;
+    const float v8_6 = v6_6 ? 0.0f : v7.high.z;
+    const float v8_7 = v6_7 ? 0.0f : v7.high.w;
+    const FblPair<float4> v9 = *(const FblPair<float4> *)(b2 + i1);
+    const float v10_0 = v8_0 * v9.low.x;
+    const float v10_1 = v8_1 * v9.low.y;
+    const float v10_2 = v8_2 * v9.low.z;
+    const float v10_3 = v8_3 * v9.low.w;
+    const float v10_4 = v8_4 * v9.high.x;
+    const float v10_5 = v8_5 * v9.high.y;
+    const float v10_6 = v8_6 * v9.high.z;
+    const float v10_7 = v8_7 * v9.high.w;
+    const FblPair<float4> v11 = fbl_load8_bf16(b3 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
+    const FblPair<float4> v12 = *(const FblPair<float4> *)(b4 + i1);
+    const float v14_0 = v12.low.x * 0.000244140625f;
+    const float v14_1 = v12.low.y * 0.000244140625f;
+    const float v14_2 = v12.low.z * 0.000244140625f;
+    const float v14_3 = v12.low.w * 0.000244140625f;
+    const float v14_4 = v12.high.x * 0.000244140625f;
+    const float v14_5 = v12.high.y * 0.000244140625f;
+    const float v14_6 = v12.high.z * 0.000244140625f;
+    const float v14_7 = v12.high.w * 0.000244140625f;
+    const float v15_0 = v11.low.x - v14_0;
+    const float v15_1 = v11.low.y - v14_1;
+    const float v15_2 = v11.low.z - v14_2;
+    const float v15_3 = v11.low.w - v14_3;
+    const float v15_4 = v11.high.x - v14_4;
+    const float v15_5 = v11.high.y - v14_5;
+    const float v15_6 = v11.high.z - v14_6;
+    const float v15_7 = v11.high.w - v14_7;
+    const FblPair<float4> v16 = *(const FblPair<float4> *)(b5 + i1);
+    const float v17_0 = v15_0 * v16.low.x;
+    const float v17_1 = v15_1 * v16.low.y;
+    const float v17_2 = v15_2 * v16.low.z;
+    const float v17_3 = v15_3 * v16.low.w;
+    const float v17_4 = v15_4 * v16.high.x;
+    const float v17_5 = v15_5 * v16.high.y;
+    const float v17_6 = v15_6 * v16.high.z;
+    const float v17_7 = v15_7 * v16.high.w;
     const float v18_0 = v10_0 + v17_0;
     const float v18_1 = v10_1 + v17_1;
     const float v18_2 = v10_2 + v17_2;
     const float v18_3 = v10_3 + v17_3;
-    const float4 v19 = *(const float4 *)(b6 + i1);
-    const float v20_0 = v19.x * v9.x;
-    const float v20_1 = v19.y * v9.y;
-    const float v20_2 = v19.z * v9.z;
-    const float v20_3 = v19.w * v9.w;
+    const float v18_4 = v10_4 + v17_4;
+    const float v18_5 = v10_5 + v17_5;
+    const float v18_6 = v10_6 + v17_6;
+    const float v18_7 = v10_7 + v17_7;
+    const FblPair<float4> v19 = *(const FblPair<float4> *)(b6 + i1);
+    const float v20_0 = v19.low.x * v9.low.x;
+    const float v20_1 = v19.low.y * v9.low.y;
+    const float v20_2 = v19.low.z * v9.low.z;
+    const float v20_3 = v19.low.w * v9.low.w;
+    const float v20_4 = v19.high.x * v9.high.x;
+    const float v20_5 = v19.high.y * v9.high.y;
+    const float v20_6 = v19.high.z * v9.high.z;
+    const float v20_7 = v19.high.w * v9.high.w;
     const float v22_0 = v20_0 * (-0.000244140625f);
     const float v22_1 = v20_1 * (-0.000244140625f);
     const float v22_2 = v20_2 * (-0.000244140625f);
     const float v22_3 = v20_3 * (-0.000244140625f);
+    const float v22_4 = v20_4 * (-0.000244140625f);
+    const float v22_5 = v20_5 * (-0.000244140625f);
+    const float v22_6 = v20_6 * (-0.000244140625f);
+    const float v22_7 = v20_7 * (-0.000244140625f);
     const float v23_0 = v18_0 + v22_0;
     const float v23_1 = v18_1 + v22_1;
     const float v23_2 = v18_2 + v22_2;
     const float v23_3 = v18_3 + v22_3;
-    return make_float4(v23_0, v23_1, v23_2, v23_3);
+    const float v23_4 = v18_4 + v22_4;
+    const float v23_5 = v18_5 + v22_5;
+    const float v23_6 = v18_6 + v22_6;
+    const float v23_7 = v18_7 + v22_7;
+    return {make_float4(v23_0, v23_1, v23_2, v23_3), make_float4(v23_4, v23_5, v23_6, v23_7)};
 }
-FBL_DEVICE float4 conv2d_data_grad_7f8c_b5ae7f8c_b(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+FBL_DEVICE FblPair<float4> conv2d_data_grad_7f8c_b5ae7f8c_b(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
     const float v28_0 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3];
     const float v28_1 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 576];
     const float v28_2 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 1152];
     const float v28_3 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 1728];
-    return make_float4(v28_0, v28_1, v28_2, v28_3);
+    const float v28_4 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 2304];
+    const float v28_5 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 2880];
+    const float v28_6 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 3456];
+    const float v28_7 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 4032];
+    return {make_float4(v28_0, v28_1, v28_2, v28_3), make_float4(v28_4, v28_5, v28_6, v28_7)};
 }
 FBL_DEVICE void conv2d_data_grad_7f8c_b5ae7f8c_store(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
     fbl_store_bf16(b8 + i0 * 4096 + i2 * 512 + i3 * 64 + i1, make_float4(acc.x, acc.y, acc.z, acc.w));
 }
 extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_7f8c_b5ae7f8c(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
     int q = blockIdx.x * 256 + threadIdx.x;
-    if (q < 65536) {
-        const int z = q % 16 * 4 / 64, c = q % 16 * 4 % 64, pixel = q / 16;
-        const float4 v = conv2d_data_grad_7f8c_b5ae7f8c_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
-        *(uint2 *)(workspace + 0 + q * 2) = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
+    if (q < 32768) {
+        const int z = q % 8 * 8 / 64, c = q % 8 * 8 % 64, pixel = q / 8;
+        const FblPair<float4> v = conv2d_data_grad_7f8c_b5ae7f8c_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
+        fbl_store8_bf16((unsigned short *)(workspace + 0) + q * 8, v);
         return;
     }
-    q -= 65536;
-    if (q < 9216) {
-        const int k = q % 144 * 4, row = q / 144 % 64, z = q / 9216;
+    q -= 32768;
+    if (q < 4608) {
+        const int k = q % 72 * 8, row = q / 72 % 64, z = q / 4608;
         const int tap = k / 64, c = k % 64;
-        const float4 v = conv2d_data_grad_7f8c_b5ae7f8c_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, z * 64 + c, row, tap / 3, tap % 3);
-        *(uint2 *)(workspace + 131072 + q * 2) = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
+        const FblPair<float4> v = conv2d_data_grad_7f8c_b5ae7f8c_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, z * 64 + c, row, tap / 3, tap % 3);
+        fbl_store8_bf16((unsigned short *)(workspace + 131072) + q * 8, v);
         return;
     }
-    q -= 9216;
+    q -= 4608;
 }
 // product 4096 x 64 x 576, tile 64 x 64 x 32, 3 stages, 1 runs of the sum
-extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_7f8c_b5ae7f8c_1(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(128, 4) conv2d_data_grad_7f8c_b5ae7f8c_1(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 3840;
     const int tid = threadIdx.x;

@@ -149,7 +149,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_select_a88b_5
 }
 // product 4 parts, the largest 4096 x 32 x 256, tile 128 x 32 x 16, 3 stages, 1 runs of the sum
 // 75497472 multiply-adds in tiles
-extern "C" __global__ void __launch_bounds__(128) conv2d_data_grad_select_a88b_5828a88b_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(128, 4) conv2d_data_grad_select_a88b_5828a88b_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 7680;
     const int tid = threadIdx.x;

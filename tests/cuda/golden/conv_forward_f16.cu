@@ -1,4 +1,4 @@
-// phase 0: grid 3 x 1 x 1, block 256, 0 bytes of dynamic shared memory
+// phase 0: grid 2 x 1 x 1, block 256, 0 bytes of dynamic shared memory
 // phase 1: grid 512 x 1 x 1, block 128, 34560 bytes of dynamic shared memory
 // conv2d_5c78_57265c78
 // from resnet_cifar.fbl:5 conv2d
@@ -11,29 +11,33 @@ FBL_DEVICE float4 conv2d_5c78_57265c78_a(const float *__restrict__ b0, const flo
     const float4 v4 = *(const float4 *)(b0 + i0 * 16384 + i2 * 512 + i3 * 16 + i1);
     return make_float4(v4.x, v4.y, v4.z, v4.w);
 }
-FBL_DEVICE float4 conv2d_5c78_57265c78_b(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+FBL_DEVICE FblPair<float4> conv2d_5c78_57265c78_b(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
     const float v9_0 = b1[i0 * 144 + i1 * 9 + i2 * 3 + i3];
     const float v9_1 = b1[i0 * 144 + i1 * 9 + i2 * 3 + i3 + 9];
     const float v9_2 = b1[i0 * 144 + i1 * 9 + i2 * 3 + i3 + 18];
     const float v9_3 = b1[i0 * 144 + i1 * 9 + i2 * 3 + i3 + 27];
-    return make_float4(v9_0, v9_1, v9_2, v9_3);
+    const float v9_4 = b1[i0 * 144 + i1 * 9 + i2 * 3 + i3 + 36];
+    const float v9_5 = b1[i0 * 144 + i1 * 9 + i2 * 3 + i3 + 45];
+    const float v9_6 = b1[i0 * 144 + i1 * 9 + i2 * 3 + i3 + 54];
+    const float v9_7 = b1[i0 * 144 + i1 * 9 + i2 * 3 + i3 + 63];
+    return {make_float4(v9_0, v9_1, v9_2, v9_3), make_float4(v9_4, v9_5, v9_6, v9_7)};
 }
 FBL_DEVICE void conv2d_5c78_57265c78_store(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
     *(float4 *)(b2 + i0 * 16384 + i2 * 512 + i3 * 16 + i1) = make_float4(acc.x, acc.y, acc.z, acc.w);
 }
 extern "C" __global__ void __launch_bounds__(256) conv2d_5c78_57265c78(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, float *__restrict__ workspace, const FblScalars *scalars) {
     int q = blockIdx.x * 256 + threadIdx.x;
-    if (q < 576) {
-        const int k = q % 36 * 4, row = q / 36 % 16, z = q / 576;
+    if (q < 288) {
+        const int k = q % 18 * 8, row = q / 18 % 16, z = q / 288;
         const int tap = k / 16, c = k % 16;
-        const float4 v = conv2d_5c78_57265c78_b(b0, b1, b2, scalars, z * 16 + row, c, tap / 3, tap % 3);
-        *(uint2 *)(workspace + 0 + q * 2) = make_uint2(fbl_pack_f16(v.x, v.y), fbl_pack_f16(v.z, v.w));
+        const FblPair<float4> v = conv2d_5c78_57265c78_b(b0, b1, b2, scalars, z * 16 + row, c, tap / 3, tap % 3);
+        fbl_store8_f16((unsigned short *)(workspace + 0) + q * 8, v);
         return;
     }
-    q -= 576;
+    q -= 288;
 }
 // product 65536 x 16 x 144, tile 128 x 16 x 32, 3 stages, 1 runs of the sum
-extern "C" __global__ void __launch_bounds__(128) conv2d_5c78_57265c78_1(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(128, 4) conv2d_5c78_57265c78_1(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 7680;
     const int tid = threadIdx.x;
@@ -41,7 +45,7 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_5c78_57265c78_1(const f
     const int first = 0, last = 5;
     const int lane = tid % 32, warp_m = tid / 32 / 1 * 32, warp_n = tid / 32 % 1 * 16;
     float sum[2][2][4] = {};
-    float4 a_next[8];
+    uint2 a_next[8];
     int a_n[8], a_h[8], a_w[8];
     #pragma unroll
     for (int i = 0; i < 8; i++) {
@@ -59,7 +63,8 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_5c78_57265c78_1(const f
         for (int i = 0; i < 8; i++) {
             const int h = a_h[i] + kh * 1, w = a_w[i] + kw * 1;
             const bool inside = k < 144 && (unsigned)h < 32u && (unsigned)w < 32u;
-            a_next[i] = inside ? conv2d_5c78_57265c78_a(b0, b1, b2, scalars, a_n[i], c, h, w) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            const float4 v = inside ? conv2d_5c78_57265c78_a(b0, b1, b2, scalars, a_n[i], c, h, w) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            a_next[i] = make_uint2(fbl_pack_f16(v.x, v.y), fbl_pack_f16(v.z, v.w));
         }
         }
         {
@@ -81,8 +86,7 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_5c78_57265c78_1(const f
         #pragma unroll
         for (int i = 0; i < 8; i++) {
             unsigned *to = a_tile + stage * 2560 + (tid / 8 + i * 16) * 20 + tid % 8 * 2;
-            const float4 v = a_next[i];
-            *(uint2 *)to = make_uint2(fbl_pack_f16(v.x, v.y), fbl_pack_f16(v.z, v.w));
+            *(uint2 *)to = a_next[i];
         }
     };
     auto multiply = [&](int stage) {

@@ -31,7 +31,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_5c78_57265c78(const flo
     q -= 576;
 }
 // product 65536 x 16 x 144, tile 64 x 16 x 32, 3 stages, 1 runs of the sum
-extern "C" __global__ void __launch_bounds__(128) conv2d_5c78_57265c78_1(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(128, 4) conv2d_5c78_57265c78_1(const float *__restrict__ b0, const float *__restrict__ b1, float *__restrict__ b2, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 6912;
     const int tid = threadIdx.x;

@@ -114,7 +114,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_6412_12fb64
     q -= 65536;
 }
 // product 64 x 576 x 4096, tile 32 x 32 x 16, 3 stages, 16 runs of the sum
-extern "C" __global__ void __launch_bounds__(64) conv2d_weight_grad_6412_12fb6412_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(64, 8) conv2d_weight_grad_6412_12fb6412_1(const float *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 1920;
     const int tid = threadIdx.x;

@@ -1,4 +1,4 @@
-// phase 0: grid 256 x 1 x 1, block 256, 0 bytes of dynamic shared memory
+// phase 0: grid 128 x 1 x 1, block 256, 0 bytes of dynamic shared memory
 // phase 1: grid 5 x 16 x 1, block 256, 39936 bytes of dynamic shared memory
 // phase 2: grid 72 x 1 x 1, block 128, 0 bytes of dynamic shared memory
 // conv2d_weight_grad_3947_13853947
@@ -67,36 +67,60 @@ FBL_DEVICE float4 conv2d_weight_grad_3947_13853947_a(const unsigned short *__res
     const float v39_3 = v34_3 + v38_3;
     return make_float4(v39_0, v39_1, v39_2, v39_3);
 }
-FBL_DEVICE float4 conv2d_weight_grad_3947_13853947_b(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const unsigned short *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const unsigned short *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
-    const float4 v4 = fbl_load_bf16(b0 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
-    const float4 v5 = *(const float4 *)(b1 + i1);
-    const float v7_0 = v5.x * 0.000244140625f;
-    const float v7_1 = v5.y * 0.000244140625f;
-    const float v7_2 = v5.z * 0.000244140625f;
-    const float v7_3 = v5.w * 0.000244140625f;
-    const float v8_0 = v4.x - v7_0;
-    const float v8_1 = v4.y - v7_1;
-    const float v8_2 = v4.z - v7_2;
-    const float v8_3 = v4.w - v7_3;
-    const float4 v9 = *(const float4 *)(b2 + i1);
-    const float v10_0 = v8_0 * v9.x;
-    const float v10_1 = v8_1 * v9.y;
-    const float v10_2 = v8_2 * v9.z;
-    const float v10_3 = v8_3 * v9.w;
-    const float4 v11 = *(const float4 *)(b3 + i1);
-    const float v12_0 = v10_0 + v11.x;
-    const float v12_1 = v10_1 + v11.y;
-    const float v12_2 = v10_2 + v11.z;
-    const float v12_3 = v10_3 + v11.w;
+FBL_DEVICE FblPair<float4> conv2d_weight_grad_3947_13853947_b(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const unsigned short *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const unsigned short *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+    const FblPair<float4> v4 = fbl_load8_bf16(b0 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
+    const FblPair<float4> v5 = *(const FblPair<float4> *)(b1 + i1);
+    const float v7_0 = v5.low.x * 0.000244140625f;
+    const float v7_1 = v5.low.y * 0.000244140625f;
+    const float v7_2 = v5.low.z * 0.000244140625f;
+    const float v7_3 = v5.low.w * 0.000244140625f;
+    const float v7_4 = v5.high.x * 0.000244140625f;
+    const float v7_5 = v5.high.y * 0.000244140625f;
+    const float v7_6 = v5.high.z * 0.000244140625f;
+    const float v7_7 = v5.high.w * 0.000244140625f;
+    const float v8_0 = v4.low.x - v7_0;
+    const float v8_1 = v4.low.y - v7_1;
+    const float v8_2 = v4.low.z - v7_2;
+    const float v8_3 = v4.low.w - v7_3;
+    const float v8_4 = v4.high.x - v7_4;
+    const float v8_5 = v4.high.y - v7_5;
+    const float v8_6 = v4.high.z - v7_6;
+    const float v8_7 = v4.high.w - v7_7;
+    const FblPair<float4> v9 = *(const FblPair<float4> *)(b2 + i1);
+    const float v10_0 = v8_0 * v9.low.x;
+    const float v10_1 = v8_1 * v9.low.y;
+    const float v10_2 = v8_2 * v9.low.z;
+    const float v10_3 = v8_3 * v9.low.w;
+    const float v10_4 = v8_4 * v9.high.x;
+    const float v10_5 = v8_5 * v9.high.y;
+    const float v10_6 = v8_6 * v9.high.z;
+    const float v10_7 = v8_7 * v9.high.w;
+    const FblPair<float4> v11 = *(const FblPair<float4> *)(b3 + i1);
+    const float v12_0 = v10_0 + v11.low.x;
+    const float v12_1 = v10_1 + v11.low.y;
+    const float v12_2 = v10_2 + v11.low.z;
+    const float v12_3 = v10_3 + v11.low.w;
+    const float v12_4 = v10_4 + v11.high.x;
+    const float v12_5 = v10_5 + v11.high.y;
+    const float v12_6 = v10_6 + v11.high.z;
+    const float v12_7 = v10_7 + v11.high.w;
     const bool v14_0 = v12_0 <= 0.0f;
     const bool v14_1 = v12_1 <= 0.0f;
     const bool v14_2 = v12_2 <= 0.0f;
     const bool v14_3 = v12_3 <= 0.0f;
+    const bool v14_4 = v12_4 <= 0.0f;
+    const bool v14_5 = v12_5 <= 0.0f;
+    const bool v14_6 = v12_6 <= 0.0f;
+    const bool v14_7 = v12_7 <= 0.0f;
     const float v15_0 = v14_0 ? 0.0f : v12_0;
     const float v15_1 = v14_1 ? 0.0f : v12_1;
     const float v15_2 = v14_2 ? 0.0f : v12_2;
     const float v15_3 = v14_3 ? 0.0f : v12_3;
-    return make_float4(v15_0, v15_1, v15_2, v15_3);
+    const float v15_4 = v14_4 ? 0.0f : v12_4;
+    const float v15_5 = v14_5 ? 0.0f : v12_5;
+    const float v15_6 = v14_6 ? 0.0f : v12_6;
+    const float v15_7 = v14_7 ? 0.0f : v12_7;
+    return {make_float4(v15_0, v15_1, v15_2, v15_3), make_float4(v15_4, v15_5, v15_6, v15_7)};
 }
 FBL_DEVICE void conv2d_weight_grad_3947_13853947_store(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const unsigned short *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const unsigned short *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
     b11[i0 * 576 + i1 * 9 + i2 * 3 + i3] = acc.x;
@@ -106,16 +130,16 @@ FBL_DEVICE void conv2d_weight_grad_3947_13853947_store(const unsigned short *__r
 }
 extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_13853947(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const unsigned short *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const unsigned short *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
     int q = blockIdx.x * 256 + threadIdx.x;
-    if (q < 65536) {
-        const int z = q % 16 * 4 / 64, c = q % 16 * 4 % 64, pixel = q / 16;
-        const float4 v = conv2d_weight_grad_3947_13853947_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
-        *(uint2 *)(workspace + 0 + q * 2) = make_uint2(fbl_pack_bf16(v.x, v.y), fbl_pack_bf16(v.z, v.w));
+    if (q < 32768) {
+        const int z = q % 8 * 8 / 64, c = q % 8 * 8 % 64, pixel = q / 8;
+        const FblPair<float4> v = conv2d_weight_grad_3947_13853947_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
+        fbl_store8_bf16((unsigned short *)(workspace + 0) + q * 8, v);
         return;
     }
-    q -= 65536;
+    q -= 32768;
 }
 // product 64 x 576 x 4096, tile 64 x 128 x 32, 3 stages, 16 runs of the sum
-extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_13853947_1(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const unsigned short *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const unsigned short *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(256, 2) conv2d_weight_grad_3947_13853947_1(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const float *__restrict__ b3, const unsigned short *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const unsigned short *__restrict__ b7, const float *__restrict__ b8, const float *__restrict__ b9, const float *__restrict__ b10, float *__restrict__ b11, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 3456;
     const int tid = threadIdx.x;
@@ -123,20 +147,22 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_138539
     const int first = blockIdx.y * 8, last = fbl_imin(first + 8, 128);
     const int lane = tid % 32, warp_m = tid / 32 / 4 * 32, warp_n = tid / 32 % 4 * 32;
     float sum[2][4][4] = {};
-    float4 a_next[2];
+    uint4 a_next[1];
     auto fetch = [&](int step, int stage) { // from memory, to registers or on the way to shared memory
         {
         const int row = m0 + tid % 16 * 4;
         #pragma unroll
         for (int i = 0; i < 1; i++) {
             const int pair = step * 32 + (tid / 16 + i * 16) * 2;
+            float4 both[2];
             #pragma unroll
             for (int half = 0; half < 2; half++) {
                 const int k = pair + half;
                 const int n = k / 64, oh = k / 8 % 8, ow = k % 8;
                 const bool inside = k < 4096 && row < 64;
-                a_next[2 * i + half] = inside ? conv2d_weight_grad_3947_13853947_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, n, row, oh, ow) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+                both[half] = inside ? conv2d_weight_grad_3947_13853947_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, scalars, n, row, oh, ow) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
             }
+            a_next[i] = make_uint4(fbl_pack_bf16(both[0].x, both[1].x), fbl_pack_bf16(both[0].y, both[1].y), fbl_pack_bf16(both[0].z, both[1].z), fbl_pack_bf16(both[0].w, both[1].w));
         }
         }
         {
@@ -157,8 +183,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_grad_3947_138539
         #pragma unroll
         for (int i = 0; i < 1; i++) {
             unsigned *to = a_tile + stage * 1152 + (tid / 16 + i * 16) * 72 + tid % 16 * 4;
-            const float4 low = a_next[2 * i], high = a_next[2 * i + 1];
-            *(uint4 *)to = make_uint4(fbl_pack_bf16(low.x, high.x), fbl_pack_bf16(low.y, high.y), fbl_pack_bf16(low.z, high.z), fbl_pack_bf16(low.w, high.w));
+            *(uint4 *)to = a_next[i];
         }
     };
     auto multiply = [&](int stage) {

@@ -151,8 +151,10 @@ void fbl_cuda_operand_put(FblCudaProduct *p, const FblCudaOperand *o);
 void fbl_cuda_pack_value(FblCudaProduct *p, const FblCudaOperand *o, const char *call);
 void fbl_cuda_pack_halves(FblCudaProduct *p, const FblCudaOperand *o, const char *at);
 // contract_pack.c: phase 0, which evaluates packed operands, in the format of the product (two halves a word for bf16 and
-// f16); where a packed quad lies as a C expression of the variables that the fetch has (images: n, c, h, w; weights: row, k).
+// f16); where a packed quad lies as a C expression of the variables that the fetch has (images: n, c, h, w, of the rows of a weight gradient n, row, oh,
+// ow; weights: row, k, with parts also kh, kw, c).
 void fbl_cuda_pack_plan(FblCudaProduct *p);
+int64_t fbl_cuda_pack_padded(const FblCudaProduct *p, const FblCudaOperand *o); // channels of a group with padding
 void fbl_cuda_pack_emit(FblCudaProduct *p);
 const char *fbl_cuda_packed_address(FblCudaProduct *p, const FblCudaOperand *o, const char *n);
 

@@ -10,19 +10,26 @@ static bool is_weights(const FblCudaProduct *p, const FblCudaOperand *o) {
     return o->name == 'b' && p->c->kind != FBL_CONV_WEIGHT_GRAD;
 }
 
-// Height and width of the image that an operand is: y for a data gradient's g, else x.
-static void image_extents(const FblCudaProduct *p, long long *h, long long *w) {
-    bool y = p->c->kind == FBL_CONV_DATA_GRAD;
-    *h = y ? p->c->oh : p->c->h;
-    *w = y ? p->c->ow : p->c->w;
+// Whether an operand that is an image has the pixels and channels of y; else those of x.
+static bool is_y(const FblCudaProduct *p, const FblCudaOperand *o) {
+    return p->c->kind == FBL_CONV_DATA_GRAD || (p->c->kind == FBL_CONV_WEIGHT_GRAD && o->name == 'a');
+}
+
+static void image_extents(const FblCudaProduct *p, const FblCudaOperand *o, long long *h, long long *w) {
+    *h = is_y(p, o) ? p->c->oh : p->c->h;
+    *w = is_y(p, o) ? p->c->ow : p->c->w;
+}
+
+int64_t fbl_cuda_pack_padded(const FblCudaProduct *p, const FblCudaOperand *o) {
+    return p->c->kind == FBL_CONV_WEIGHT_GRAD ? fbl_cuda_ceil(is_y(p, o) ? p->group_o : p->group_c, 4) * 4 : p->padded;
 }
 
 void fbl_cuda_pack_plan(FblCudaProduct *p) {
     for (int i = 0; i < 2; i++) {
         FblCudaOperand *o = &p->operand[i];
         long long h, w;
-        image_extents(p, &h, &w);
-        int64_t floats = is_weights(p, o) ? p->z * p->n * p->row_k : p->c->n * h * w * p->z * p->padded;
+        image_extents(p, o, &h, &w);
+        int64_t floats = is_weights(p, o) ? p->z * p->n * p->row_k : p->c->n * h * w * p->z * fbl_cuda_pack_padded(p, o);
         if (o->packed && floats > PACK_LIMIT) {
             o->packed = o->async = o->direct = false;
             o->run = FBL_CUDA_LANES;
@@ -43,9 +50,10 @@ const char *fbl_cuda_packed_address(FblCudaProduct *p, const FblCudaOperand *o, 
     if (is_weights(p, o)) {
         at = fbl_arena_printf(e->arena, "(z * %lld + row) * %lld + %s", (long long)p->n, (long long)p->row_k, fbl_cuda_weight_at(p));
     } else {
-        long long h, w;
-        image_extents(p, &h, &w);
-        at = fbl_arena_printf(e->arena, "((%s * %lld + h) * %lld + w) * %lld + z * %lld + c", n, h, w, (long long)(p->z * p->padded), (long long)p->padded);
+        long long h, w, padded = fbl_cuda_pack_padded(p, o);
+        image_extents(p, o, &h, &w);
+        const char *form = p->c->kind == FBL_CONV_WEIGHT_GRAD && o->name == 'a' ? "((%s * %lld + oh) * %lld + ow) * %lld + z * %lld + row" : "((%s * %lld + h) * %lld + w) * %lld + z * %lld + c";
+        at = fbl_arena_printf(e->arena, form, n, h, w, p->z * padded, padded);
     }
     return fbl_arena_printf(e->arena, p->halves ? "(const float *)((const unsigned short *)(workspace + %lld) + %s)" : "workspace + %lld + %s", (long long)o->packed_at, at);
 }
@@ -61,12 +69,12 @@ void fbl_cuda_pack_halves(FblCudaProduct *p, const FblCudaOperand *o, const char
 
 static void pack_operand(FblCudaProduct *p, const FblCudaOperand *o) {
     FblCudaEmit *e = p->e;
-    long long padded = p->padded, kw = p->c->kw, h, w;
+    long long padded = fbl_cuda_pack_padded(p, o), kw = p->c->kw, h, w;
     bool forward = p->c->kind == FBL_CONV_FORWARD;
     const char *index;
     // Channels of a group of this operand, of which the last quad may have fewer than four.
-    long long channels = p->c->kind == FBL_CONV_DATA_GRAD ? p->group_o : p->group_c;
-    image_extents(p, &h, &w);
+    long long channels = is_y(p, o) ? p->group_o : p->group_c;
+    image_extents(p, o, &h, &w);
     fbl_cuda_line(e, 1, "if (q < %lld) {", (long long)o->packed_runs);
     if (is_weights(p, o)) {
         long long quads = p->row_k / o->pack_lanes;

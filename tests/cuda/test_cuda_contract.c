@@ -285,6 +285,8 @@ static const int convs[][14] = {
     {2, 8, 12, 10, 24, 3, 3, 1, 1, 2, 2, 2, 2, 1}, {2, 7, 14, 11, 5, 3, 3, 3, 2, 3, 0, 1, 2, 1}, {2, 32, 6, 6, 32, 3, 3, 1, 1, 1, 1, 1, 1, 2},
     {2, 6, 6, 6, 12, 3, 3, 1, 1, 1, 1, 1, 1, 3},   {2, 8, 6, 6, 8, 3, 3, 1, 1, 1, 1, 1, 1, 8},   {2, 64, 8, 8, 72, 3, 3, 1, 1, 1, 1, 1, 1, 1},
     {1, 16, 33, 40, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1}, {1, 160, 14, 14, 136, 1, 1, 1, 1, 0, 0, 1, 1, 1}, {2, 3, 32, 24, 64, 7, 7, 2, 2, 3, 3, 1, 1, 1},
+    // So many columns or rows that the other side is packed.
+    {1, 9, 5, 6, 1410, 1, 1, 1, 1, 0, 0, 1, 1, 1}, {1, 1410, 5, 6, 9, 1, 1, 1, 1, 0, 0, 1, 1, 1}, {2, 16, 3, 4, 1416, 1, 1, 1, 1, 0, 0, 1, 1, 1}, {2, 1416, 3, 4, 16, 1, 1, 1, 1, 0, 0, 1, 1, 1},
 };
 // Data gradients alone, in parts: images smaller than the stride, taps without pixels and pixels without taps, a stride beyond those
 // that are cut, dilations with and without a common divisor with the stride, groups, and long sums over few pixels.

@@ -53,13 +53,13 @@ int fbl_cuda_operand_pack_lanes(const FblCudaProduct *p, const FblCudaOperand *o
     return p->halves && run_of(p, o) % FBL_CUDA_MAX_LANES == 0 ? FBL_CUDA_MAX_LANES : FBL_CUDA_LANES;
 }
 
-// Whether evaluating an image on the way, in each tile along the product's other side, costs more than packing it once. On tensor
+// Whether evaluating an operand on the way, in each tile along the product's other side, costs more than packing it once. On tensor
 // cores an operand that is computed takes about twelve instructions an element beside products that are done in as little time;
 // packing an element moves 6 bytes (halves; else 12). By the rates of an H100 the one outweighs the other from about this many tiles on.
 static bool is_used_often(const FblCudaProduct *p, const FblCudaOperand *o) {
     int64_t tiles = fbl_cuda_ceil(o->name == 'a' ? p->n : p->m, USUAL_TILE);
-    bool x = p->c->kind == FBL_CONV_FORWARD || (p->c->kind == FBL_CONV_WEIGHT_GRAD && o->name == 'b');
-    if (x) { // of which a stride leaves out pixels
+    // Of x a stride leaves out pixels.
+    if (o->name == (p->c->kind == FBL_CONV_FORWARD ? 'a' : p->c->kind == FBL_CONV_WEIGHT_GRAD ? 'b' : 0)) {
         tiles /= p->c->stride_h * p->c->stride_w;
     }
     return p->tensor && tiles >= (p->halves ? 6 : 12);
@@ -88,8 +88,8 @@ void fbl_cuda_operand_prepare(FblCudaProduct *p, FblCudaOperand *o) {
     // What is used for many taps or in many tiles is worth evaluating once; weights, because their channels are not neighbours in memory.
     bool weights = o->name == 'b' && (p->c->kind == FBL_CONV_FORWARD || p->c->kind == FBL_CONV_DATA_GRAD);
     bool taps = p->c->kh * p->c->kw > 1 && (p->c->kind == FBL_CONV_WEIGHT_GRAD) == (o->name == 'b');
-    o->packed = p->c->kind != FBL_MATMUL && !plain && (weights || taps || is_used_often(p, o));
-    bool half = plain && is_half_run(p, o, FBL_CUDA_LANES);
+    bool half = plain && is_half_run(p, o, FBL_CUDA_LANES), factor = plain && (half || !p->halves); // else rounded on the way
+    o->packed = p->c->kind != FBL_MATMUL && !factor && ((!plain && (weights || taps)) || is_used_often(p, o));
     o->direct = half || (p->halves && o->packed); // what is packed is packed as factors
     bool eight = half ? run_of(p, o) % 8 == 0 && is_half_run(p, o, 8) : o->direct && fbl_cuda_pack_padded(p, o) % 8 == 0;
     o->run = eight ? 8 : FBL_CUDA_LANES;

@@ -60,8 +60,8 @@ bool fbl_cuda_wide_fit(const FblCudaWide *wide, FblCudaTile *t, int64_t stages, 
     }
     t->per_split = fbl_cuda_ceil(steps, splits);
     t->splits = fbl_cuda_ceil(steps, t->per_split);
-    return t->splits == 1 ||
-           (double)t->splits * (double)(p->z * p->parts) * (double)p->m * (double)p->columns * 4 <= (double)FBL_CUDA_PARTIAL_LIMIT;
+    return t->splits == 1 || (double)t->splits * (double)(p->z * p->parts) * (double)p->m * (double)p->columns * 4 <=
+                                 (double)FBL_CUDA_PARTIAL_LIMIT;
 }
 
 static void choose_tile(FblCudaWide *wide) {

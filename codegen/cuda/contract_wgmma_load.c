@@ -98,8 +98,9 @@ static void put_run(FblCudaWide *wide, const FblCudaFactor *f, const char *at) {
 
 // Runs of work that packing a factor is: of pack_lanes, or of four that are turned.
 static int64_t pack_runs(const FblCudaWide *wide, const FblCudaFactor *f) {
-    return f->buffer >= 0 ? 0 : turns(f) ? wide->p->z * f->padded * fbl_cuda_ceil(f->rows, 4)
-                                                      : f->elements / f->o->pack_lanes;
+    return f->buffer >= 0 ? 0
+           : turns(f)     ? wide->p->z * f->padded * fbl_cuda_ceil(f->rows, 4)
+                          : f->elements / f->o->pack_lanes;
 }
 
 // Reads along rows, writes along the sum.

@@ -1,8 +1,8 @@
 // Factors of a product by wgmma that the copy engine brings: their tensor maps, and the copies of a step.
 #include "codegen/cuda/contract_wgmma.h"
 
-// The walk over the pixels of an image: position i of an axis reads lower + i * step + offset, the offset being a tap's:
-// from 0 to reach.
+// The walk over the pixels of an image: position i of an axis reads lower + i * step + offset, the offset being a
+// tap's: from 0 to reach.
 typedef struct Walk {
     int64_t lower, upper, step, positions, reach;
 } Walk;

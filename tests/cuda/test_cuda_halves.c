@@ -1,6 +1,7 @@
-// Kernels of loops over buffers in half precision as CUDA C, run on the CPU, against double: pointwise, reducing along items and along
-// points, with bf16, f16, f32, i32 and bool buffers together, over odd, unit and large extents, and rows that are aligned to eight
-// elements, to four or to none; the threads in order and shuffled. Also that runs of eight (or four) are what is loaded.
+// Kernels of loops over buffers in half precision as CUDA C, run on the CPU, against double: pointwise, reducing along
+// items and along points, with bf16, f16, f32, i32 and bool buffers together, over odd, unit and large extents, and
+// rows that are aligned to eight elements, to four or to none; the threads in order and shuffled. Also that runs of
+// eight (or four) are what is loaded.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,13 +22,15 @@ typedef struct Case {
     char name[100];
 } Case;
 
-static const FblDtype types[BUFFERS] = {FBL_BF16, FBL_F16, FBL_F32, FBL_BOOL, FBL_I32, FBL_BF16, FBL_F32, FBL_I32, FBL_BOOL, FBL_F32, FBL_F32, FBL_F32, FBL_F32, FBL_I32};
+static const FblDtype types[BUFFERS] = {FBL_BF16, FBL_F16,  FBL_F32, FBL_BOOL, FBL_I32, FBL_BF16, FBL_F32,
+                                        FBL_I32,  FBL_BOOL, FBL_F32, FBL_F32,  FBL_F32, FBL_F32,  FBL_I32};
 static CudaRun run;
 
 // v = m ? x * s + z : -x at the kernel's loops.
 static int32_t build_value(Build *b, const Case *k, const int32_t at[3], int32_t *out_x, int32_t *out_z) {
     int32_t shifted[3] = {at[0], at[1], build_op(b, FBL_OP_ADD, FBL_I32, at[2], build_int(b, k->shift), -1)};
-    int32_t x = build_load(b, X, at), z = build_load(b, Z, shifted), s = build_load(b, S, &at[2]), m = build_load(b, M, at);
+    int32_t x = build_load(b, X, at), z = build_load(b, Z, shifted), s = build_load(b, S, &at[2]),
+            m = build_load(b, M, at);
     int32_t sum = build_op(b, FBL_OP_ADD, FBL_F32, build_op(b, FBL_OP_MUL, FBL_F32, x, s, -1), z, -1);
     *out_x = x;
     *out_z = z;
@@ -58,7 +61,8 @@ static void build_case(Case *k) {
     int32_t sum = -1, deviation = -1, most = -1, least = -1, place = -1, x, z;
     for (int stage = flat ? 2 : 0; stage < (flat ? 3 : 4); stage++) {
         build_stage(b, stage == 3 ? 0 : inner_count, inner);
-        int32_t at[3] = {build_index(b, n), stage == 3 ? -1 : build_index(b, h), stage == 3 && !items ? -1 : build_index(b, c)};
+        int32_t at[3] = {build_index(b, n), stage == 3 ? -1 : build_index(b, h),
+                         stage == 3 && !items ? -1 : build_index(b, c)};
         int32_t value = stage == 3 ? -1 : build_value(b, k, at, &x, &z);
         if (stage == 1 || (stage == 2 && !flat)) { // its distance from the mean
             int32_t mean = build_op(b, FBL_OP_DIV, FBL_F32, build_result(b, sum, FBL_F32), build_real(b, points), -1);
@@ -110,7 +114,9 @@ static void fill_case(Case *k) {
     }
 }
 
-static double half_at(const Case *k, int buffer, size_t at) { return half_value(types[buffer], ((const uint16_t *)k->data[buffer])[at]); }
+static double half_at(const Case *k, int buffer, size_t at) {
+    return half_value(types[buffer], ((const uint16_t *)k->data[buffer])[at]);
+}
 
 // As the kernel computes it: two roundings.
 static float value_at(const Case *k, int64_t n, int64_t h, int64_t c) {
@@ -127,11 +133,12 @@ static int differs(const Case *k, const char *what, size_t at, double got, doubl
     return 1;
 }
 
-// The results of item (n, c), or n alone: points are h, or h and c. Sums are rounded about once a step of a tree and a few times
-// before: 1e-6 of the sum of sizes is 16 roundings.
+// The results of item (n, c), or n alone: points are h, or h and c. Sums are rounded about once a step of a tree and a
+// few times before: 1e-6 of the sum of sizes is 16 roundings.
 static int check_item(const Case *k, int64_t n, int64_t c, double *out_mean) {
     size_t item = (size_t)(k->form == ITEMS ? n * k->c + c : n);
-    int64_t first = k->form == ITEMS ? c : 0, last = k->form == ITEMS ? c + 1 : k->c, points = k->h * (last - first), place = 0;
+    int64_t first = k->form == ITEMS ? c : 0, last = k->form == ITEMS ? c + 1 : k->c, points = k->h * (last - first),
+            place = 0;
     double sum = 0, size = 0, deviation = 0, most = -INFINITY, least = INFINITY;
     for (int64_t i = 0; i < points; i++) {
         double v = value_at(k, n, i / (last - first), first + i % (last - first));
@@ -147,8 +154,10 @@ static int check_item(const Case *k, int64_t n, int64_t c, double *out_mean) {
         deviation += d * d;
     }
     const float *const *reals = (const float *const *)(const void *)k->data;
-    return differs(k, "sum", item, reals[SUM][item], sum, 1e-6 * size) + differs(k, "deviation", item, reals[DEVIATION][item], deviation, 4e-6 * (deviation + size)) +
-           differs(k, "maximum", item, reals[MOST][item], most, 0) + differs(k, "minimum", item, reals[LEAST][item], least, 0) +
+    return differs(k, "sum", item, reals[SUM][item], sum, 1e-6 * size) +
+           differs(k, "deviation", item, reals[DEVIATION][item], deviation, 4e-6 * (deviation + size)) +
+           differs(k, "maximum", item, reals[MOST][item], most, 0) +
+           differs(k, "minimum", item, reals[LEAST][item], least, 0) +
            differs(k, "place", item, ((const int32_t *)k->data[AT])[item], (double)place, 0);
 }
 
@@ -176,7 +185,8 @@ static int check_case(Case *k, const char *source) {
         double want = value_at(k, n, h, c), mean = 0, allowed = 0;
         if (k->form != FLAT) { // each item where it begins; the others need its mean alone
             failed += (k->form == ITEMS ? h : h + c) == 0 ? check_item(k, n, c, &mean) : 0;
-            mean = ((const float *)k->data[SUM])[k->form == ITEMS ? n * k->c + c : n] / (double)(k->form == ITEMS ? k->h : k->h * k->c);
+            mean = ((const float *)k->data[SUM])[k->form == ITEMS ? n * k->c + c : n] /
+                   (double)(k->form == ITEMS ? k->h : k->h * k->c);
             want -= mean;
             allowed = 1e-6 * (fabs(want) + fabs(mean));
         }
@@ -189,7 +199,10 @@ static int check_case(Case *k, const char *source) {
     // How x and z are read: rows of z are aligned to eight elements only when their channels are a multiple of eight.
     bool eight = k->c % 8 == 0, four = k->c % 4 == 0;
     const char *x = eight ? "fbl_load8_bf16(b0" : four ? "fbl_load_bf16(b0" : "fbl_from_bf16(b0[";
-    const char *z = eight && k->shift % 8 == 0 ? "fbl_load8_f16(b1" : eight && k->shift % 4 == 0 ? "fbl_load44_f16(b1" : four && k->shift % 4 == 0 ? "fbl_load_f16(b1" : "fbl_from_f16(b1[";
+    const char *z = eight && k->shift % 8 == 0   ? "fbl_load8_f16(b1"
+                    : eight && k->shift % 4 == 0 ? "fbl_load44_f16(b1"
+                    : four && k->shift % 4 == 0  ? "fbl_load_f16(b1"
+                                                 : "fbl_from_f16(b1[";
     if (!strstr(source, x) || !strstr(source, z)) {
         fprintf(stderr, "%s: no %s or %s\n", k->name, x, z);
         failed++;
@@ -203,7 +216,8 @@ static int check_case(Case *k, const char *source) {
 int main(void) {
     static const int extents[][4] = {
         // n h c shift
-        {1, 1, 1, 0}, {3, 5, 8, 8}, {2, 49, 24, 4}, {2, 7, 16, 1}, {1, 3, 12, 4}, {3, 10, 7, 2}, {2, 1, 8, 0}, {1, 300, 40, 4}, {40, 2, 4, 4}, {1, 2100, 8, 8}, {1, 33, 1000, 0}, {70, 9, 264, 0},
+        {1, 1, 1, 0}, {3, 5, 8, 8},    {2, 49, 24, 4}, {2, 7, 16, 1},   {1, 3, 12, 4},    {3, 10, 7, 2},
+        {2, 1, 8, 0}, {1, 300, 40, 4}, {40, 2, 4, 4},  {1, 2100, 8, 8}, {1, 33, 1000, 0}, {70, 9, 264, 0},
     };
     enum { SHAPES = sizeof extents / sizeof *extents };
     static Case cases[SHAPES * FORMS];
@@ -216,11 +230,13 @@ int main(void) {
     for (int i = 0; i < SHAPES * FORMS; i++) {
         const int *v = extents[i / FORMS];
         static const char *const names[] = {"pointwise", "along items", "along points"};
-        cases[i] = (Case){.n = v[0], .h = v[1], .c = v[2], .shift = v[3], .form = i % FORMS, .build = calloc(1, sizeof(Build))};
+        cases[i] = (Case){
+            .n = v[0], .h = v[1], .c = v[2], .shift = v[3], .form = i % FORMS, .build = calloc(1, sizeof(Build))};
         if (!cases[i].build) {
             return 1;
         }
-        snprintf(cases[i].name, sizeof cases[i].name, "%s, %d x %d x %d and %d", names[i % FORMS], v[0], v[1], v[2], v[3]);
+        snprintf(cases[i].name, sizeof cases[i].name, "%s, %d x %d x %d and %d", names[i % FORMS], v[0], v[1], v[2],
+                 v[3]);
         build_case(&cases[i]);
         fill_case(&cases[i]);
         cuda_run_add_kernel(&run, &cases[i].build->kernel);

@@ -177,15 +177,25 @@ static double element(FblDtype dtype, const uint8_t *data, int64_t i) {
     return bits & 0x8000 ? -size : size;
 }
 
-// The largest difference in units of what is allowed. NaN agrees with NaN.
+// How likely it is that a sum which is `error` off, at most, is stored as another half than `value`: that it lies so close to where rounding turns. Halves around
+// it are at least |value| 2^-(places + 1) apart.
+static double turning(double value, double error, int places) {
+    double apart = fabs(value) * ldexp(1, -places - 1);
+    return 2 * error < apart ? 2 * error / apart : 1;
+}
+
+// The largest difference in units of what is allowed. NaN agrees with NaN. Of halves two things are allowed: neighbours where rounding may have turned, and no
+// more of them than it turns, with a margin of four times the root of their number: a result that is systematically off by less than a
+// half's last place shows in that.
 static double compare(FblDtype dtype, int64_t bytes, const uint8_t *got, const uint8_t *wanted, double tolerance) {
     int64_t count = bytes / fbl_dtype_bytes(dtype);
     if (dtype != FBL_F32 && !fbl_dtype_is_half(dtype)) {
         return memcmp(got, wanted, (size_t)bytes) == 0 ? 0 : INFINITY;
     }
-    // Values that are close may be rounded to neighbouring halves.
-    tolerance += dtype == FBL_BF16 ? 0x1p-7 : dtype == FBL_F16 ? 0x1p-10 : 0;
-    double squares = 0, largest = 0;
+    bool half = dtype != FBL_F32;
+    int places = dtype == FBL_BF16 ? 7 : 10;
+    double squares = 0, largest = 0, exact = tolerance, turned = 0, expected = 0;
+    tolerance += half ? ldexp(1, -places) : 0;
     int64_t finite = 0;
     for (int64_t i = 0; i < count; i++) {
         double b = element(dtype, wanted, i);
@@ -197,16 +207,18 @@ static double compare(FblDtype dtype, int64_t bytes, const uint8_t *got, const u
     double usual = finite ? sqrt(squares / (double)finite) : 0;
     for (int64_t i = 0; i < count; i++) {
         double a = element(dtype, got, i), b = element(dtype, wanted, i);
+        expected += half && isfinite(b) ? turning(b, exact * (fabs(b) + usual), places) : 0;
         if (a == b || (isnan(a) && isnan(b))) {
             continue;
         }
         double difference = fabs(a - b) / (tolerance * (fabs(b) + usual) + 1e-30);
         largest = difference > largest || isnan(difference) ? difference : largest;
+        turned += half;
         if (isnan(largest)) {
             return INFINITY;
         }
     }
-    return largest;
+    return fmax(largest, turned / (expected + 4 * sqrt(expected) + 4));
 }
 
 // Runs a code once on outputs full of NaN: keeps what the first one stored, compares the others with it.

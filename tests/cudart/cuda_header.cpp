@@ -1,5 +1,5 @@
-// The declarations of runtime/cuda/cuda_api.h, codegen/cuda/nvrtc_api.h and (its functions; the numbers are in cublaslt_header.c)
-// runtime/cuda/cublaslt_api.h against NVIDIA's headers: compiled where those are installed, never linked or run. C++, as templates take function types apart. For each function: the symbol that the header maps its
+// The declarations of runtime/cuda/cuda_api.h, codegen/cuda/nvrtc_api.h and (their functions; the numbers are in cublaslt_header.c and cudnn_header.c)
+// runtime/cuda/cublaslt_api.h and cudnn_api.h against NVIDIA's headers: compiled where those are installed, never linked or run. C++, as templates take function types apart. For each function: the symbol that the header maps its
 // name to (_v2, _v3), the number of its parameters, and for each parameter and the result what a call depends on - pointer or number,
 // integer or float, size, signedness, and what a pointer points to, const included.
 #include <cstddef>
@@ -11,6 +11,10 @@
 #if __has_include(<cublasLt.h>)
 #include <cublasLt.h>
 #include "runtime/cuda/cublaslt_api.h"
+#endif
+#if __has_include(<cudnn.h>) && __has_include(<cuda_runtime.h>)
+#include <cudnn.h>
+#include "runtime/cuda/cudnn_api.h"
 #endif
 #if __has_include(<nccl.h>)
 #include <nccl.h>
@@ -236,4 +240,25 @@ SAME(FBL_NCCL_INT8, ncclInt8);
 SAME(FBL_NCCL_INT32, ncclInt32);
 SAME(FBL_NCCL_FLOAT32, ncclFloat32);
 SAME(FBL_NCCL_SUM, ncclSum);
+#endif
+
+#if __has_include(<cudnn.h>) && __has_include(<cuda_runtime.h>)
+struct DnnSymbols {
+#define FBL_DNN(field, symbol, result, parameters) static constexpr const char *field = symbol;
+    FBL_DNN_FUNCTIONS(FBL_DNN)
+#undef FBL_DNN
+};
+enum { DNN_FIRST = __COUNTER__ };
+#define DNN(field, theirs) static_assert(equal(DnnSymbols::field, NAME(theirs)) && Same<decltype(FblDnnApi::field), decltype(&theirs)>::value, #theirs); static_assert(__COUNTER__ > DNN_FIRST, "")
+DNN(create, cudnnCreate);
+DNN(destroy, cudnnDestroy);
+DNN(version, cudnnGetVersion);
+DNN(set_stream, cudnnSetStream);
+DNN(make, cudnnBackendCreateDescriptor);
+DNN(drop, cudnnBackendDestroyDescriptor);
+DNN(finalize, cudnnBackendFinalize);
+DNN(set, cudnnBackendSetAttribute);
+DNN(get, cudnnBackendGetAttribute);
+DNN(execute, cudnnBackendExecute);
+static_assert(__COUNTER__ - DNN_FIRST - 1 == sizeof(FblDnnApi) / sizeof(void *), "a function of the table is missing above");
 #endif

@@ -2,7 +2,7 @@
 // soft_driver.c (FBL_CUDA_DRIVER). Loaded by FBL_CUBLASLT.
 // FBL_SOFT_LT is a list of comma-separated settings: algorithm=N, what the heuristic gives (an algorithm of an odd number sums from
 // the front, of an even one from the back, in float, so that their bits differ); none, it gives none; refuse, no algorithm passes the
-// check; wrong, a row of the result is 4 % off, more than neighbouring halves are apart; inplace, the heuristic gives an algorithm that adds in place; start, the library does not start;
+// check; wrong, a row of the result is 0.3 % off, less than halves of bf16 are apart; inplace, the heuristic gives an algorithm that adds in place; start, the library does not start;
 // report=FILE, a line a product that is computed: algorithm, transposes, extents, and element types other than f32.
 // Types are as the library's table has them for sums in f32: A and B of one type, f32, f16 or bf16; C and D of that type or f32; a bias of D's.
 // Threads: one caller.
@@ -64,7 +64,7 @@ static void run(void *argument) {
                 double value = (x->algorithm > 2 ? sum : (double)single) * (double)x->alpha;
                 value += x->beta != 0 ? (double)x->beta * get(x->c.type, x->C, c0 + i + j * x->c.ld) : 0;
                 value += x->operation.epilogue == FBL_LT_EPILOGUE_BIAS ? (double)x->operation.bias[i] : 0;
-                put(x->d.type, x->D, d0 + i + j * x->d.ld, wrong && i == m - 1 ? value * 1.04 : value);
+                put(x->d.type, x->D, d0 + i + j * x->d.ld, wrong && i == m - 1 ? value * 1.003 : value);
             }
         }
     }

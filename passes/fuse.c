@@ -530,7 +530,9 @@ static void place_node(FblLower *lower, FblNodeId id, const int32_t *readers, ui
             g = earliest; // what made its operand may take it however long ago
         }
         Deps copy = {FBL_NEW_ARRAY(lower->arena, Dep, deps.count + 1), deps.count, deps.count + 1};
-        memcpy(copy.items, deps.items, deps.count * sizeof *deps.items);
+        if (deps.count > 0) { // without any, items is NULL
+            memcpy(copy.items, deps.items, deps.count * sizeof *deps.items);
+        }
         if (can_finish(lower, &lower->groups[g], id, &deps, readers) || can_join(lower, &lower->groups[g], id, &copy)) {
             found = g;
         }

@@ -92,6 +92,9 @@ static unsigned *const fbl_shared = shim_window + 4;
 static ShimThread shim_threads[SHIM_THREADS];
 static ShimThread *shim_now;
 static unsigned char *shim_stacks;
+static struct ShimStacksEnd {
+    ~ShimStacksEnd() { std::free(shim_stacks); } // when the library is closed
+} shim_stacks_end;
 static ShimDim blockIdx, gridDim, blockDim;
 static void (*shim_call)(void **);
 static void **shim_arguments;
@@ -250,12 +253,13 @@ static float shim_f16_value(unsigned h) {
     return (float)(h & 0x8000u ? -v : v);
 }
 static inline float shim_from_f16(unsigned h) {
-    static float *table; // of all 65536, since factors are looked up one by one
-    if (!table) {
-        table = (float *)std::malloc(65536 * sizeof(float));
+    static float table[65536]; // of all, since factors are looked up one by one
+    static bool made;
+    if (!made) {
         for (unsigned i = 0; i < 65536; i++) {
             table[i] = shim_f16_value(i);
         }
+        made = true;
     }
     return table[h & 0xffffu];
 }

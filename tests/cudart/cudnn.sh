@@ -73,6 +73,14 @@ done
 other_run f32 own_f32
 grep -q '^target cuda sm_90 f32 tiles [0-9a-f]*$' "$out/f32/environment.txt" || fail "the table is not recorded"
 
+# On two GPUs each has the library and its plans for itself: one check, two steps on two GPUs.
+sed 's/ n2 / n1 /' "$out/f32.tune" > "$out/two.tune"
+FBL_NCCL=$3 FBL_SOFT_GPU=devices=2 run own_two "$conv" --gpus 2
+rm -f "$out/report"
+FBL_NCCL=$3 FBL_SOFT_GPU=devices=2 FBL_SOFT_DNN=report=$out/report run two "$conv" --gpus 2 --tune-file "$out/two.tune"
+[ "$(grep -c '^engine 3 weight gradient 1x8x8x8 by 12x8x3x3' "$out/report")" = 5 ] || fail "not both GPUs used the library"
+near_run two own_two 1e-5
+
 # Another engine has other bits; what a compiled file has recorded, engine and knob, stays, whatever the library would propose today. No compiler and no table are needed.
 FBL_SOFT_DNN=engine=4 run fourth "$conv" --tune-file "$out/f32.tune"
 other_run fourth f32

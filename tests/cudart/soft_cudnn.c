@@ -34,11 +34,14 @@ typedef struct Descriptor {
     Attribute attributes[MOST_ATTRIBUTES];
 } Descriptor;
 
-// The handle: nothing but its stream.
-static struct {
-    bool started;
+// Nothing but its stream. Another GPU has another one.
+typedef struct Handle {
+    uint64_t tag; // HANDLE while it lives
     void *stream;
-} handle_state;
+} Handle;
+
+#define HANDLE 0x48616e646c653137u
+static bool is_handle(const Handle *handle) { return handle && handle->tag == HANDLE; }
 
 static const char *text_setting(const char *name) { return soft_listed("FBL_SOFT_DNN", name); }
 
@@ -309,20 +312,32 @@ static void run(void *argument) {
 
 // ---------------------------------------------------------------------------------------------------- entry points
 
-EXPORT int cudnnCreate(void **handle);
-EXPORT int cudnnCreate(void **handle) {
-    handle_state.started = !text_setting("start");
-    *handle = handle_state.started ? &handle_state : NULL;
-    return handle_state.started ? FBL_DNN_SUCCESS : NOT_INITIALIZED;
+EXPORT int cudnnCreate(Handle **handle);
+EXPORT int cudnnCreate(Handle **handle) {
+    *handle = text_setting("start") ? NULL : calloc(1, sizeof **handle);
+    if (*handle) {
+        (*handle)->tag = HANDLE;
+    }
+    return *handle ? FBL_DNN_SUCCESS : NOT_INITIALIZED;
 }
-EXPORT int cudnnDestroy(void *handle);
-EXPORT int cudnnDestroy(void *handle) { return handle == &handle_state ? FBL_DNN_SUCCESS : BAD_PARAM; }
+EXPORT int cudnnDestroy(Handle *handle);
+EXPORT int cudnnDestroy(Handle *handle) {
+    if (!is_handle(handle)) {
+        return BAD_PARAM;
+    }
+    handle->tag = 0;
+    free(handle);
+    return FBL_DNN_SUCCESS;
+}
 EXPORT size_t cudnnGetVersion(void);
 EXPORT size_t cudnnGetVersion(void) { return 91900; }
-EXPORT int cudnnSetStream(void *handle, void *stream);
-EXPORT int cudnnSetStream(void *handle, void *stream) {
-    handle_state.stream = stream;
-    return handle == &handle_state ? FBL_DNN_SUCCESS : BAD_PARAM;
+EXPORT int cudnnSetStream(Handle *handle, void *stream);
+EXPORT int cudnnSetStream(Handle *handle, void *stream) {
+    if (!is_handle(handle)) {
+        return BAD_PARAM;
+    }
+    handle->stream = stream;
+    return FBL_DNN_SUCCESS;
 }
 EXPORT int cudnnBackendCreateDescriptor(int type, void **descriptor);
 EXPORT int cudnnBackendCreateDescriptor(int type, void **descriptor) {
@@ -436,10 +451,13 @@ EXPORT int cudnnBackendGetAttribute(Descriptor *d, int name, int type, int64_t m
     }
     return FBL_DNN_SUCCESS;
 }
-EXPORT int cudnnBackendExecute(void *handle, Descriptor *plan, Descriptor *pack);
-EXPORT int cudnnBackendExecute(void *handle, Descriptor *plan, Descriptor *pack) {
-    if (handle != &handle_state || !plan || !pack || !plan->finalized || !pack->finalized || plan->type != FBL_DNN_PLAN || pack->type != FBL_DNN_PACK) {
+EXPORT int cudnnBackendExecute(Handle *handle, Descriptor *plan, Descriptor *pack);
+EXPORT int cudnnBackendExecute(Handle *handle, Descriptor *plan, Descriptor *pack) {
+    if (!is_handle(handle) || !plan || !pack || !plan->finalized || !pack->finalized || plan->type != FBL_DNN_PLAN || pack->type != FBL_DNN_PACK) {
         return BAD_PARAM;
+    }
+    if (of(plan, FBL_DNN_PLAN_HANDLE)->as.pointer[0] != handle) {
+        return BAD_PARAM; // a plan of another GPU
     }
     const Descriptor *engine = inner(inner(plan, FBL_DNN_PLAN_CONFIG), FBL_DNN_CONFIG_ENGINE);
     Convolution *c = malloc(sizeof *c); // lives as long as the process: a captured graph may run it again
@@ -457,5 +475,5 @@ EXPORT int cudnnBackendExecute(void *handle, Descriptor *plan, Descriptor *pack)
     if (!workspace || !c->X || !c->W || !c->Y) {
         return EXECUTION_FAILED;
     }
-    return soft_enqueue(handle_state.stream, run, c, "cudnn") ? FBL_DNN_SUCCESS : EXECUTION_FAILED;
+    return soft_enqueue(handle->stream, run, c, "cudnn") ? FBL_DNN_SUCCESS : EXECUTION_FAILED;
 }

@@ -13,7 +13,7 @@ for file in "$out"/dump/*.module "$out"/dump/*.plan; do
     same "$out/plan" "$out/again"
     count=$((count + 1))
 done
-[ "$count" = 9 ] || fail "$count phases were dumped"
+[ "$count" = 10 ] || fail "$count phases were dumped"
 for suffix in kernel ll s; do
     [ -n "$(ls "$out"/dump/kernels/*.$suffix)" ] || fail "no kernels/*.$suffix"
 done

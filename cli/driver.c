@@ -103,6 +103,7 @@ FblLowerOptions fbl_driver_lower_options(FblDriver *driver) {
                              .block_layouts = driver->passes.block_layouts,
                              .conv = bf16_on_cpu(driver) ? "direct" : driver->passes.conv,
                              .channels_last = driver->cuda != NULL,
+                             .epilogue_sums = driver->cuda != NULL && driver->passes.epilogue_sums,
                              .storage = storage_of(driver->cuda),
                              .devices = (int32_t)driver->passes.gpus,
                              .with_train = true,

@@ -56,7 +56,7 @@ static bool take_result(const FblKernel *kernel, FblDtype factors, FblConvolutio
 bool fbl_kernel_convolution(const FblKernel *kernel, FblDtype factors, FblConvolution *out) {
     const FblContraction *c = &kernel->contraction;
     memset(out, 0, sizeof *out);
-    if (kernel->kind != FBL_KERNEL_CONTRACTION || c->kind == FBL_MATMUL || c->algorithm != FBL_CONV_DIRECT) {
+    if (kernel->kind != FBL_KERNEL_CONTRACTION || c->kind == FBL_MATMUL || c->algorithm != FBL_CONV_DIRECT || kernel->part_rows > 0) {
         return false;
     }
     out->shape = *c;

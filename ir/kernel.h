@@ -6,7 +6,8 @@
 //                one kernel: outer batch; stages max, sum of exponentials, result.
 //   CONTRACTION  a convolution (forward, data gradient, weight gradient) or matmul whose operands and result are scalar
 //                bodies: an operand body gives the operand's value at its own indices (a plain load, or a fused
-//                prologue), the epilogue body takes the accumulated value (FBL_K_ACC) and stores.
+//                prologue), the epilogue body takes the accumulated value (FBL_K_ACC) and stores. Stages behind it may
+//                reduce over parts of the result's rows.
 //   LIBRARY      an op done by a runtime function (sort, scan, beta), or between devices by the runtime (collectives).
 // All values are SSA instructions in one array; loops are numbered and a body may use those that enclose it.
 // Ownership: in the context's arena. Threads: as the context.
@@ -52,7 +53,7 @@ typedef enum FblKInstrKind {
     FBL_K_LOAD,    // buffer `a` at index[0..rank) (i32 instructions); when `guard` >= 0 and false: `otherwise` instead, no access
     FBL_K_OP,      // graph pointwise op over args; dtype is the result's, operands convert as in the graph
     FBL_K_RESULT,  // the finished reduction number `a` of an earlier stage
-    FBL_K_ACC,     // the accumulated value (contraction epilogue only)
+    FBL_K_ACC,     // the accumulated value (contractions: epilogue, stages over rows)
     FBL_K_UNIFORM, // uniform (0,1) of stream `a` at element args[0] (i32)
     FBL_K_ROUND    // args[0] (f32) as it would be read back from a buffer of type `a` (BF16 or F16)
 } FblKInstrKind;
@@ -155,6 +156,13 @@ typedef struct FblKernel {
     FblContraction contraction;
     FblKBody operands[2];
     FblKBody epilogue;
+    // FORWARD, and DATA_GRAD of stride 1, may reduce what they compute. The result's pixels in the order of n, h, w are its rows; part_rows of
+    // them that follow one another are a part (0: nothing is reduced; else a power of two from 4 to 64 that divides the number of rows). `stages` run in order
+    // for each part and channel, behind the epilogue: a stage over row_loop for each row of the part, where it may use n, h and
+    // w, FBL_K_ACC and row_loop, and sums f32; a stage over no loop once, and it stores. All may use part_loop and c. n, c, h, w are
+    // the epilogue's loops; row_loop has part_rows iterations, part_loop one a part.
+    int64_t part_rows;
+    int32_t part_loop, row_loop;
     // LIBRARY: CUMSUM, ARGSORT over [outer, n, inner] (ints 0..2; 3 = descending), BETA (ints 0 = stream), ALL_REDUCE, ALL_GATHER
     // (ints 0 = elements of the input, 1 = devices; no code is generated); buffers in order inputs, output
     FblOp library_op;

@@ -4,7 +4,7 @@ int64_t fbl_kernel_images(const FblKernel *kernel) {
     int64_t images = 0;
     if (kernel->kind == FBL_KERNEL_LOOPS && kernel->outer_count > 0 && kernel->vector_loop != 0) {
         images = kernel->loops[0].extent;
-    } else if (kernel->kind == FBL_KERNEL_CONTRACTION && kernel->contraction.kind != FBL_MATMUL) {
+    } else if (kernel->kind == FBL_KERNEL_CONTRACTION && kernel->contraction.kind != FBL_MATMUL && kernel->part_rows == 0) { // parts are not whole images
         images = kernel->contraction.n;
     }
     return images > 1 ? images : 0;

@@ -123,6 +123,9 @@ void fbl_kernel_print_to(FblText *text, const FblKernel *kernel, bool details) {
         }
         fbl_text_printf(text, "  }\n");
     }
+    if (kernel->part_rows > 0) {
+        fbl_text_printf(text, "  parts %lld %d %d\n", (long long)kernel->part_rows, kernel->part_loop, kernel->row_loop);
+    }
     if (kernel->kind == FBL_KERNEL_CONTRACTION) {
         fbl_text_printf(text, "  contraction %s %s", fbl_contraction_kind_names[kernel->contraction.kind], fbl_conv_algorithm_names[kernel->contraction.algorithm]);
         for (int i = 0; i < FBL_CONTRACTION_FIELDS; i++) {

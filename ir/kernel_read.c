@@ -334,12 +334,12 @@ static FblStatus read_library(KernelReader *k) {
 
 static FblStatus read_line(KernelReader *k) {
     FblReader *r = k->r;
-    static const char *const names[] = {"buffer", "loop", "outer", "stage", "contraction", "operand", "epilogue", "library"};
+    static const char *const names[] = {"buffer", "loop", "outer", "stage", "contraction", "operand", "epilogue", "library", "parts"};
     int choice;
     if (r->token == FBL_TOKEN_NODE) {
         return read_instr(k);
     }
-    FBL_TRY(fbl_reader_choice(r, names, 8, "a part of a kernel", &choice));
+    FBL_TRY(fbl_reader_choice(r, names, 9, "a part of a kernel", &choice));
     switch (choice) {
     case 0: return read_buffer(k);
     case 1: return read_loop(k);
@@ -353,7 +353,11 @@ static FblStatus read_line(KernelReader *k) {
     case 4: return read_contraction(k);
     case 5: return k->operands == 2 ? fbl_reader_expected(r, "two operands") : read_body(k, &k->kernel->operands[k->operands++]);
     case 6: return read_body(k, &k->kernel->epilogue);
-    default: return read_library(k);
+    case 7: return read_library(k);
+    default:
+        FBL_TRY(bounded(r, 1, INT32_MAX, &k->kernel->part_rows));
+        FBL_TRY(small(r, &k->kernel->part_loop));
+        return small(r, &k->kernel->row_loop);
     }
 }
 

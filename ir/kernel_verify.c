@@ -168,6 +168,23 @@ static FblStatus check_range(const Check *c, int32_t first, int32_t last, const 
     return FBL_OK;
 }
 
+// The reductions of a stage, which are finished behind it.
+static FblStatus check_reduces(const Check *c, int32_t number, bool *results) {
+    const FblKernel *kernel = c->kernel;
+    const FblKStage *stage = &kernel->stages[number];
+    for (int32_t k = 0; k < stage->reduce_count; k++) {
+        const FblKReduce *reduce = &stage->reduces[k];
+        bool known = reduce->op == FBL_OP_SUM || reduce->op == FBL_OP_REDUCE_MAX || reduce->op == FBL_OP_REDUCE_MIN || reduce->op == FBL_OP_ARGMAX;
+        if (!known || !is_instr(reduce->value, kernel->instr_count) || reduce->result < 0 || reduce->result >= kernel->result_count || results[reduce->result]) {
+            return bad(c, "a reduction that is wrong or done twice", number);
+        }
+    }
+    for (int32_t k = 0; k < stage->reduce_count; k++) {
+        results[stage->reduces[k].result] = true;
+    }
+    return FBL_OK;
+}
+
 static FblStatus check_loops_form(Check *c, bool *results) {
     const FblKernel *kernel = c->kernel;
     if (kernel->outer_count < 0 || kernel->outer_count > kernel->loop_count || kernel->vector_loop < -1 || kernel->vector_loop >= kernel->loop_count) {
@@ -185,16 +202,7 @@ static FblStatus check_loops_form(Check *c, bool *results) {
         }
         FBL_TRY(check_range(c, stage->first, stage->last, results));
         FBL_TRY(check_stores(c, stage->stores, stage->store_count));
-        for (int32_t k = 0; k < stage->reduce_count; k++) {
-            const FblKReduce *reduce = &stage->reduces[k];
-            bool known = reduce->op == FBL_OP_SUM || reduce->op == FBL_OP_REDUCE_MAX || reduce->op == FBL_OP_REDUCE_MIN || reduce->op == FBL_OP_ARGMAX;
-            if (!known || !is_instr(reduce->value, kernel->instr_count) || reduce->result < 0 || reduce->result >= kernel->result_count || results[reduce->result]) {
-                return bad(c, "a reduction that is wrong or done twice", i);
-            }
-        }
-        for (int32_t k = 0; k < stage->reduce_count; k++) {
-            results[stage->reduces[k].result] = true;
-        }
+        FBL_TRY(check_reduces(c, i, results));
     }
     return FBL_OK;
 }
@@ -218,7 +226,53 @@ bool fbl_contraction_has_winograd(const FblContraction *k) {
     return k->kind != FBL_MATMUL && k->kh == 3 && k->kw == 3 && k->stride_h == 1 && k->stride_w == 1 && k->dilation_h == 1 && k->dilation_w == 1 && k->groups == 1;
 }
 
-static FblStatus check_contraction(Check *c) {
+// What a contraction reduces over parts of its rows.
+static FblStatus check_parts(Check *c, bool *results) {
+    const FblKernel *kernel = c->kernel;
+    const FblContraction *k = &kernel->contraction;
+    int32_t part = kernel->part_loop, row = kernel->row_loop;
+    if (kernel->part_rows == 0) {
+        return kernel->stage_count == 0 ? FBL_OK : bad(c, "stages without parts", kernel->stage_count);
+    }
+    bool forward = k->kind == FBL_CONV_FORWARD;
+    int64_t rows, all;
+    if (kernel->part_rows < 4 || kernel->part_rows > 64 || (kernel->part_rows & (kernel->part_rows - 1)) != 0 || (!forward && (k->kind != FBL_CONV_DATA_GRAD || k->stride_h != 1 || k->stride_w != 1)) || part < 0 || part >= kernel->loop_count || row < 0 || row >= kernel->loop_count || part == row ||
+        kernel->loops[row].extent != kernel->part_rows || !fbl_mul_i64(forward ? k->oh : k->h, forward ? k->ow : k->w, &rows) || !fbl_mul_i64(rows, k->n, &rows) ||
+        !fbl_mul_i64(kernel->loops[part].extent, kernel->part_rows, &all) || all != rows) {
+        return bad(c, "parts that are not the rows of the result", part);
+    }
+    uint32_t pixel = 0, channel = 1u << kernel->epilogue.loops[1];
+    for (int i = 0; i < 4; i++) {
+        pixel |= 1u << kernel->epilogue.loops[i];
+    }
+    if (pixel >> part & 1 || pixel >> row & 1) {
+        return bad(c, "parts over a loop of the epilogue", part);
+    }
+    for (int32_t i = 0; i < kernel->stage_count; i++) {
+        const FblKStage *stage = &kernel->stages[i];
+        bool over_rows = stage->loop_count == 1 && stage->loops[0] == row;
+        if ((stage->loop_count != 0 && !over_rows) || (over_rows ? stage->store_count : stage->reduce_count) != 0) {
+            return bad(c, "a stage of no form that parts have", i);
+        }
+        for (int32_t r = 0; r < stage->reduce_count; r++) {
+            if (stage->reduces[r].op != FBL_OP_SUM || stage->reduces[r].dtype != FBL_F32) {
+                return bad(c, "a part that is reduced to something else than a sum", i);
+            }
+        }
+        c->scope = over_rows ? pixel | 1u << part | 1u << row : channel | 1u << part;
+        FBL_TRY(check_range(c, stage->first, stage->last, results));
+        for (int32_t id = stage->first; id < stage->last && !over_rows; id++) {
+            if (kernel->instrs[id].kind == FBL_K_ACC) {
+                return bad(c, "an accumulated value outside of a row", id);
+            }
+        }
+        FBL_TRY(check_stores(c, stage->stores, stage->store_count));
+        FBL_TRY(check_reduces(c, i, results));
+    }
+    return FBL_OK;
+}
+
+static FblStatus check_contraction(Check *c, bool *results) {
     const FblContraction *k = &c->kernel->contraction;
     int32_t loops = k->kind == FBL_MATMUL ? 3 : 4;
     bool extents = k->kind == FBL_MATMUL ? k->n_batch > 0 && k->m > 0 && k->n_ > 0 && k->k > 0
@@ -238,7 +292,7 @@ static FblStatus check_contraction(Check *c) {
         }
         FBL_TRY(check_body(c, body, i < 2));
     }
-    return FBL_OK;
+    return check_parts(c, results);
 }
 
 static int64_t elements_of(const FblKernelBuffer *buffer) {
@@ -309,9 +363,10 @@ FblStatus fbl_kernel_verify(FblContext *ctx, const FblKernel *kernel) {
         status = check_instr(&c, id);
     }
     if (status == FBL_OK) {
+        bool *results = fbl_arena_array(&scratch, (size_t)kernel->result_count + 1, sizeof(bool));
         switch (kernel->kind) {
-        case FBL_KERNEL_LOOPS: status = check_loops_form(&c, fbl_arena_array(&scratch, (size_t)kernel->result_count + 1, sizeof(bool))); break;
-        case FBL_KERNEL_CONTRACTION: status = check_contraction(&c); break;
+        case FBL_KERNEL_LOOPS: status = check_loops_form(&c, results); break;
+        case FBL_KERNEL_CONTRACTION: status = check_contraction(&c, results); break;
         case FBL_KERNEL_LIBRARY: status = check_library(&c); break;
         default: status = bad(&c, "no known form", (int32_t)kernel->kind); break;
         }

@@ -294,6 +294,9 @@ static bool match(const FblKernel *kernel, FblDtype factors, int arrays, FblProd
 }
 
 bool fbl_kernel_product(const FblKernel *kernel, FblDtype factors, FblProduct *out_product) {
+    if (kernel->part_rows > 0) { // no library reduces its result
+        return false;
+    }
     bool weights_first = kernel->contraction.kind != FBL_CONV_WEIGHT_GRAD; // operand 1 is one
     return match(kernel, factors, 0, out_product) || match(kernel, factors, weights_first ? 2 : 1, out_product) || match(kernel, factors, weights_first ? 1 : 2, out_product) ||
            match(kernel, factors, 3, out_product);

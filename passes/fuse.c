@@ -468,6 +468,72 @@ static bool can_finish(const FblLower *lower, const FblGroup *group, FblNodeId i
     return false;
 }
 
+// What a sum over parts of a contraction's rows looks like: its operand is computed from views of the result,
+// SPLIT(JOIN(result over batch, height, width)) into parts and rows, point by point.
+typedef struct RowView {
+    const FblLower *lower;
+    FblGroup *group;
+    FblName row;
+    FblName pixels[3];
+    bool reads; // the result is read
+} RowView;
+
+static bool viewable(RowView *view, FblNodeId id, bool in_pixels, int depth);
+
+static bool viewable_inputs(RowView *view, const FblNode *node, bool in_pixels, int depth) {
+    bool all = depth > 0;
+    for (int32_t i = 0; i < node->input_count && all; i++) {
+        all = viewable(view, node->inputs[i], in_pixels, depth - 1);
+    }
+    return all;
+}
+
+// Whether `id` can be computed for one row: by pixels (below a view, where the group's stored values are what the epilogue has) or by
+// part and row (above it, where sums over the part may be finished).
+static bool viewable(RowView *view, FblNodeId id, bool in_pixels, int depth) {
+    const FblGraph *graph = view->lower->graph;
+    const FblNode *node = &graph->nodes[id];
+    if (view->lower->nodes[id].kept || fbl_lower_is_leaf(node->op)) {
+        bool member = fbl_group_member(view->group, id) != NULL, sum = fbl_lower_is_loopy(view->lower, id);
+        view->reads |= member && !sum;
+        return !member || sum != in_pixels;
+    }
+    if (node->op == FBL_OP_CONST) {
+        return true;
+    }
+    if (fbl_op_info(node->op)->op_class == FBL_CLASS_POINTWISE) {
+        return viewable_inputs(view, node, in_pixels, depth);
+    }
+    const FblNode *join = node->op == FBL_OP_SPLIT ? &graph->nodes[node->inputs[0]] : NULL;
+    if (in_pixels || !join || join->op != FBL_OP_JOIN || view->lower->nodes[node->inputs[0]].kept || node->attr.name_count != 3 || node->attr.names[2] != view->row ||
+        join->attr.split != 3 || join->attr.names[3] != node->attr.names[0]) {
+        return false;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (join->attr.names[i] != view->pixels[i]) {
+            return false;
+        }
+    }
+    return viewable(view, join->inputs[0], true, depth);
+}
+
+// Sums over parts of its rows that a contraction's kernel can do behind the epilogue.
+static bool can_sum(const FblLower *lower, FblGroup *group, FblNodeId id) {
+    const FblNode *node = &lower->graph->nodes[id], *anchor = &lower->graph->nodes[group->anchor];
+    if (!lower->options->epilogue_sums || group->kind != FBL_KERNEL_CONTRACTION || anchor->op != FBL_OP_CONV2D || group->count >= MAX_MEMBERS || node->op != FBL_OP_SUM ||
+        node->type.dtype != FBL_F32 || node->attr.name_count != 1 || node->type.rank != 2 || fbl_type_find(&node->type, anchor->attr.names[1]) < 0) {
+        return false;
+    }
+    for (size_t i = 0; i < group->count; i++) { // all over the same parts
+        const FblNode *other = &lower->graph->nodes[group->members[i].node];
+        if (fbl_lower_is_loopy(lower, group->members[i].node) && (other->attr.names[0] != node->attr.names[0] || !fbl_type_same_axes(&other->type, &node->type))) {
+            return false;
+        }
+    }
+    RowView view = {lower, group, node->attr.names[0], {anchor->attr.names[0], anchor->attr.names[2], anchor->attr.names[3]}, false};
+    return viewable(&view, node->inputs[0], false, MAX_DEPTH) && view.reads;
+}
+
 static void add_member(FblLower *lower, int32_t number, FblNodeId id, const Deps *deps) {
     FblGroup *group = &lower->groups[number];
     bool loopy = fbl_lower_is_loopy(lower, id);
@@ -533,7 +599,7 @@ static void place_node(FblLower *lower, FblNodeId id, const int32_t *readers, ui
         if (deps.count > 0) { // without any, items is NULL
             memcpy(copy.items, deps.items, deps.count * sizeof *deps.items);
         }
-        if (can_finish(lower, &lower->groups[g], id, &deps, readers) || can_join(lower, &lower->groups[g], id, &copy)) {
+        if (can_finish(lower, &lower->groups[g], id, &deps, readers) || can_sum(lower, &lower->groups[g], id) || can_join(lower, &lower->groups[g], id, &copy)) {
             found = g;
         }
     }

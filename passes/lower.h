@@ -26,6 +26,7 @@ typedef struct FblLowerOptions {
     bool block_layouts;   // false: every tensor row-major in its type's axis order
     const char *conv;     // how convolutions are computed, see passes/algorithm.h; NULL: auto
     bool channels_last;   // images as batch, height, width, channel instead of in blocks of channels (CUDA)
+    bool epilogue_sums;   // sums over the pixels of a convolution's result begin in its kernel (CUDA)
     // How activations and their gradients lie in memory: FBL_BF16 or FBL_F16, else f32 (passes/storage.c says which these
     // are). Everything that is computed with stays f32.
     FblDtype storage;

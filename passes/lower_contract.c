@@ -64,6 +64,84 @@ static void fill_extents(const FblGraph *graph, const FblNode *node, FblContract
     c->groups = node->attr.i[FBL_CONV_GROUPS];
 }
 
+static int32_t accumulated(FblKBuild *build) {
+    FblKInstr acc;
+    memset(&acc, 0, sizeof acc);
+    acc.kind = FBL_K_ACC;
+    acc.dtype = FBL_F32;
+    acc.args[0] = acc.args[1] = acc.args[2] = acc.guard = acc.otherwise = -1;
+    memset(acc.index, 0xff, sizeof acc.index);
+    return fbl_kb_instr(build, &acc);
+}
+
+static FblKStage *add_stage(FblLower *lower, FblKernel *kernel, const FblGroup *group, bool over_rows) {
+    FblKStage *stage = &kernel->stages[kernel->stage_count++];
+    stage->loops = FBL_NEW(lower->arena, int32_t);
+    stage->loops[0] = kernel->row_loop;
+    stage->loop_count = over_rows;
+    stage->stores = FBL_NEW_ARRAY(lower->arena, FblKStore, group->count);
+    stage->reduces = FBL_NEW_ARRAY(lower->arena, FblKReduce, group->count);
+    return stage;
+}
+
+// Members that are sums over parts of the rows: a stage for each level of them, and one that stores them.
+static void lower_sums(FblLower *lower, FblGroup *group, FblScope *scope) {
+    FblKBuild *build = scope->build;
+    FblKernel *kernel = build->kernel;
+    const FblMember *first = NULL;
+    int32_t levels = 0;
+    for (size_t m = 0; m < group->count; m++) {
+        if (fbl_lower_is_loopy(lower, group->members[m].node)) {
+            first = first ? first : &group->members[m];
+            levels = group->members[m].level + 1 > levels ? group->members[m].level + 1 : levels;
+        }
+    }
+    if (!first) {
+        return;
+    }
+    const FblNode *node = &lower->graph->nodes[first->node];
+    const FblType *type = &node->type;
+    const FblName *quad = lower->graph->nodes[group->anchor].attr.names;
+    int channel = fbl_type_find(type, quad[1]);
+    kernel->part_rows = extent_of(&lower->graph->nodes[node->inputs[0]].type, node->attr.names[0]);
+    kernel->part_loop = kernel->loop_count++;
+    kernel->loops[kernel->part_loop] = (FblKLoop){type->axes[1 - channel].extent, "part"};
+    kernel->row_loop = kernel->loop_count++;
+    kernel->loops[kernel->row_loop] = (FblKLoop){kernel->part_rows, "row"};
+    kernel->stages = FBL_NEW_ARRAY(lower->arena, FblKStage, levels + 1);
+    group->outer_rank = type->rank;
+    memcpy(group->outer, type->axes, sizeof group->outer);
+    for (scope->level = 0; scope->level <= levels; scope->level++) {
+        bool over_rows = scope->level < levels;
+        FblKStage *stage = add_stage(lower, kernel, group, over_rows);
+        fbl_scope_begin(scope);
+        stage->first = build->scope;
+        int32_t index[2];
+        index[channel] = scope->outer[channel] = fbl_ix_loop(build, kernel->epilogue.loops[1]);
+        index[1 - channel] = scope->outer[1 - channel] = fbl_ix_loop(build, kernel->part_loop);
+        scope->acc = over_rows ? accumulated(build) : -1;
+        int32_t row = over_rows ? fbl_ix_loop(build, kernel->row_loop) : -1;
+        scope->row_number = over_rows ? fbl_ix_add(build, fbl_ix_scale(build, index[1 - channel], kernel->part_rows), row) : -1;
+        for (int d = 0; d < 3 && over_rows; d++) {
+            scope->pixel[d] = fbl_ix_loop(build, kernel->epilogue.loops[d == 0 ? 0 : d + 1]);
+        }
+        for (size_t m = 0; m < group->count; m++) {
+            FblMember *member = &group->members[m];
+            if (!fbl_lower_is_loopy(lower, member->node)) {
+                continue;
+            }
+            if (member->level == scope->level) {
+                FblKReduce *reduce = &stage->reduces[stage->reduce_count++];
+                reduce->value = fbl_scope_element(scope, member->node, index, &row, &reduce->op, &reduce->dtype);
+                reduce->result = member->result = kernel->result_count++;
+            } else if (!over_rows && member->stored) {
+                fbl_scope_store(scope, member->node, index, fbl_scope_compute(scope, member->node, index), &stage->stores[stage->store_count++]);
+            }
+        }
+        stage->last = (int32_t)build->count;
+    }
+}
+
 FblStatus fbl_lower_contraction(FblLower *lower, int32_t number) {
     FblGroup *group = &lower->groups[number];
     const FblGraph *graph = lower->graph;
@@ -99,24 +177,19 @@ FblStatus fbl_lower_contraction(FblLower *lower, int32_t number) {
     FblKBody *body = &kernel->epilogue;
     fbl_scope_begin(&scope);
     body->first = build.scope;
-    FblKInstr acc;
-    memset(&acc, 0, sizeof acc);
-    acc.kind = FBL_K_ACC;
-    acc.dtype = FBL_F32;
-    acc.args[0] = acc.args[1] = acc.args[2] = acc.guard = acc.otherwise = -1;
-    memset(acc.index, 0xff, sizeof acc.index);
-    scope.acc = fbl_kb_instr(&build, &acc);
+    scope.acc = accumulated(&build);
     body->stores = FBL_NEW_ARRAY(lower->arena, FblKStore, group->count);
     for (size_t m = 0; m < group->count; m++) {
-        if (group->members[m].stored) {
+        FblNodeId id = group->members[m].node;
+        if (group->members[m].stored && !fbl_lower_is_loopy(lower, id)) {
             int32_t index[FBL_MAX_RANK];
-            FblNodeId id = group->members[m].node;
             body_index(&build, &graph->nodes[id].type, result_quad, body, index);
             int32_t value = fbl_scope_compute(&scope, id, index);
             fbl_scope_store(&scope, id, index, value, &body->stores[body->store_count++]);
         }
     }
     body->last = (int32_t)build.count;
+    lower_sums(lower, group, &scope);
     kernel->instrs = build.instrs;
     kernel->instr_count = (int32_t)build.count;
     fbl_lower_finish(lower, &scope, group, kernel);

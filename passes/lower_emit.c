@@ -6,7 +6,7 @@
 void fbl_scope_init(FblScope *scope, FblLower *lower, int32_t group_id, FblKBuild *build) {
     *scope = (FblScope){.lower = lower, .group = &lower->groups[group_id], .group_id = group_id, .build = build};
     scope->guard = -1;
-    scope->acc = -1;
+    scope->acc = scope->row_number = -1;
     scope->memo_size = 256;
     scope->memo_table = FBL_NEW_ARRAY(lower->arena, int32_t, scope->memo_size);
 }
@@ -299,8 +299,14 @@ static int32_t join(FblScope *scope, const FblNode *node, const int32_t *index) 
         int at = fbl_type_find(&node->type, type->axes[i].name);
         x[i] = at >= 0 ? index[at] : -1;
     }
+    // A row of a contraction's result, whose pixel is known.
+    bool known = scope->row_number >= 0 && whole == scope->row_number && node->attr.split == 3;
     for (int32_t j = node->attr.split - 1; j >= 0; j--) {
         int at = fbl_type_find(type, node->attr.names[j]);
+        if (known) {
+            x[at] = scope->pixel[j];
+            continue;
+        }
         x[at] = j == 0 ? whole : fbl_ix_mod(scope->build, whole, type->axes[at].extent);
         whole = j == 0 ? whole : fbl_ix_div(scope->build, whole, type->axes[at].extent);
     }

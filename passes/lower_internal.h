@@ -113,7 +113,8 @@ typedef struct FblScope {
     bool keep_unit_dims; // buffers keep dimensions of extent 1
     int32_t guard;       // condition under which the current code is evaluated, or -1
     int32_t outer[FBL_MAX_RANK]; // index of each outer axis
-    int32_t acc; // contractions: the accumulated value of the anchor in the epilogue; -1 elsewhere
+    int32_t acc; // contractions: the accumulated value of the anchor in the epilogue and for a row; -1 elsewhere
+    int32_t row_number, pixel[3]; // for a row of a part: its number, and its batch, height and width; -1 elsewhere
     FblMemo *memo;
     size_t memo_count, memo_capacity;
     int32_t *memo_table;

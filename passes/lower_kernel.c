@@ -481,6 +481,9 @@ void fbl_lower_finish(FblLower *lower, FblScope *scope, FblGroup *group, FblKern
     for (int32_t k = 0; k < kernel->outer_count; k++) {
         items *= kernel->loops[k].extent;
     }
+    if (kernel->part_rows > 0) {
+        items = kernel->loops[kernel->part_loop].extent * kernel->loops[kernel->epilogue.loops[1]].extent;
+    }
     for (int32_t k = 0; k < kernel->stage_count; k++) {
         int64_t points = items;
         for (int32_t i = 0; i < kernel->stages[k].loop_count; i++) {

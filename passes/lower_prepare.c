@@ -10,12 +10,31 @@
 #define FEW_RESULTS 2048
 #define LONG_AXIS 65536
 
+// Sums over a convolution's result that begin in its kernel take this many rows (pixels) at a time, where that divides them.
+#define MOST_ROWS 64
+#define LEAST_ROWS 16
+// More parts than this are added in two steps.
+#define FEW_PARTS 512
+
+// The sum of a convolution's result over its pixels, on its way: [part, row, channel] -> [part, channel] -> [group, channel] -> [channel].
+typedef struct RowSums {
+    FblNodeId rows;    // the result as [part, row, channel]
+    FblNodeId parts;   // [part, channel]
+    FblNodeId grouped; // `parts` as [group, part of it, channel], or FBL_NO_NODE
+    FblNodeId groups;  // [group, channel]: `parts` where they are not grouped
+    FblNodeId total;
+    int64_t row_count, group_rows; // rows of a part, of a group
+    FblName row, within, last;     // the axes that the three steps add up
+} RowSums;
+
 typedef struct Prepare {
     FblGraph *from, *to;
     FblNodeId *map;
     FblNodeId *relu_of; // per node of `to`: the relu of it, or FBL_NO_NODE
     size_t relu_capacity;
     const FblLowerOptions *options;
+    RowSums *sums;
+    size_t sum_count, sum_capacity;
 } Prepare;
 
 static FblStatus check(FblContext *ctx, const FblNode *node) {
@@ -88,11 +107,33 @@ static FblNodeId split_axis(FblGraph *to, const FblNode *like, FblNodeId x, FblN
     return fbl_graph_add(to, FBL_OP_SPLIT, &x, 1, &attr, &given, like->loc);
 }
 
+// Parts combined as Chan, Golub and LeVeque (1979) do, over `axis`: of each part its `sum` and the squares `inside` about its own
+// mean, of `elements` each, and `mean`, that of all:  sum of [ inside + elements (sum / elements - mean)^2 ].
+static FblNodeId combine(FblGraph *to, const FblNode *like, FblNodeId sum, FblNodeId inside, int64_t elements, FblNodeId mean, FblName axis) {
+    FblLoc loc = like->loc;
+    FblNodeId count = beside(to, like, fbl_graph_const(to, FBL_F32, (double)elements, loc));
+    FblNodeId own = beside(to, like, fbl_graph_binary(to, FBL_OP_DIV, sum, count, loc));
+    FblNodeId between = beside(to, like, fbl_graph_binary(to, FBL_OP_SUB, own, mean, loc));
+    between = beside(to, like, fbl_graph_binary(to, FBL_OP_MUL, between, between, loc));
+    between = beside(to, like, fbl_graph_binary(to, FBL_OP_MUL, between, count, loc));
+    FblNodeId parts = beside(to, like, fbl_graph_binary(to, FBL_OP_ADD, inside, between, loc));
+    return reduce(to, like, parts, &axis, 1);
+}
+
+// The sum over `axes` of (x - sum / elements)^2: squares about a part's own mean.
+static FblNodeId squares_inside(FblGraph *to, const FblNode *like, FblNodeId x, FblNodeId sum, int64_t elements, const FblName *axes, int32_t axis_count) {
+    FblLoc loc = like->loc;
+    FblNodeId count = beside(to, like, fbl_graph_const(to, FBL_F32, (double)elements, loc));
+    FblNodeId own = beside(to, like, fbl_graph_binary(to, FBL_OP_DIV, sum, count, loc));
+    FblNodeId inside = beside(to, like, fbl_graph_binary(to, FBL_OP_SUB, x, own, loc));
+    inside = beside(to, like, fbl_graph_binary(to, FBL_OP_MUL, inside, inside, loc));
+    return reduce(to, like, inside, axes, axis_count);
+}
+
 // The sum of (x - mean of x)^2 over `rest` and `last`, where the mean is over the same axes and its sum was taken in two
-// steps. Each part (an image) is centred about its own mean m, and parts are combined as Chan, Golub and LeVeque (1979) do:
-//   sum (x - mean)^2  =  sum over parts of [ sum (x - m)^2  +  n (m - mean)^2 ],   n elements a part.
-// So a part's two sums are one kernel that reads it while it is in the cache, nothing waits for the mean of all, and no
-// digits are lost where the mean is far larger than the deviation.
+// steps. Each part (an image) is centred about its own mean, and parts are combined. So a part's two sums are one kernel that
+// reads it while it is in the cache, nothing waits for the mean of all, and no digits are lost where the mean is far larger
+// than the deviation.
 static FblNodeId centred_squares(Prepare *p, const FblNode *like, FblNodeId squares, const FblName *rest, int32_t rest_count, FblName last) {
     FblGraph *to = p->to;
     FblNodeId x, mean;
@@ -112,17 +153,99 @@ static FblNodeId centred_squares(Prepare *p, const FblNode *like, FblNodeId squa
     if (!fbl_sums_over(&to->nodes[sum], rest, rest_count) || to->nodes[sum].inputs[0] != x) {
         return FBL_NO_NODE;
     }
-    FblLoc loc = like->loc;
-    FblNodeId count = beside(to, like, fbl_graph_const(to, FBL_F32, (double)part, loc));
-    FblNodeId own = beside(to, like, fbl_graph_binary(to, FBL_OP_DIV, sum, count, loc));
-    FblNodeId inside = beside(to, like, fbl_graph_binary(to, FBL_OP_SUB, x, own, loc));
-    inside = beside(to, like, fbl_graph_binary(to, FBL_OP_MUL, inside, inside, loc));
-    inside = reduce(to, like, inside, rest, rest_count);
-    FblNodeId between = beside(to, like, fbl_graph_binary(to, FBL_OP_SUB, own, mean, loc));
-    between = beside(to, like, fbl_graph_binary(to, FBL_OP_MUL, between, between, loc));
-    between = beside(to, like, fbl_graph_binary(to, FBL_OP_MUL, between, count, loc));
-    FblNodeId parts = beside(to, like, fbl_graph_binary(to, FBL_OP_ADD, inside, between, loc));
-    return reduce(to, like, parts, &last, 1);
+    FblNodeId inside = squares_inside(to, like, x, sum, part, rest, rest_count);
+    return combine(to, like, sum, inside, part, mean, last);
+}
+
+// Axis `from` as the axes `outer` and `inner`, the latter of `extent` elements.
+static FblNodeId split_in_two(FblGraph *to, const FblNode *like, FblNodeId x, FblName from, FblName outer, FblName inner, int64_t extent) {
+    FblType given = to->nodes[x].type;
+    int at = fbl_type_find(&given, from);
+    given.axes[at] = (FblAxis){outer, given.axes[at].extent / extent};
+    fbl_type_add_axis(&given, inner, extent);
+    FblAttr attr = {.name_count = 3, .split = 1};
+    attr.names[0] = from;
+    attr.names[1] = outer;
+    attr.names[2] = inner;
+    return beside(to, like, fbl_graph_add(to, FBL_OP_SPLIT, &x, 1, &attr, &given, like->loc));
+}
+
+static FblName axis_name(FblGraph *to, FblName batch, const char *what) { return fbl_intern(to->ctx, fbl_arena_printf(fbl_context_arena(to->ctx), "%s.%s", batch, what)); }
+
+// The sum of the convolution's result `x` over its pixels in steps of which the first, over a part, can be done by the convolution's
+// kernel: a part is rows that follow one another in batch, height and width, whatever images they are of.
+static FblNodeId sum_rows(Prepare *p, const FblNode *like, FblNodeId x) {
+    FblGraph *to = p->to;
+    const FblName *names = to->nodes[x].attr.names;
+    const FblName quad[4] = {names[0], names[1], names[2], names[3]};
+    const FblType *type = &to->nodes[x].type;
+    int64_t rows = fbl_type_elements(type) / type->axes[fbl_type_find(type, quad[1])].extent, row_count = MOST_ROWS;
+    while (row_count >= LEAST_ROWS && rows % row_count != 0) {
+        row_count /= 2;
+    }
+    if (row_count < LEAST_ROWS) {
+        return FBL_NO_NODE;
+    }
+    FblName all = axis_name(to, quad[0], "rows"), part = axis_name(to, quad[0], "part");
+    RowSums s = {.row_count = row_count, .group_rows = row_count, .row = axis_name(to, quad[0], "row"), .grouped = FBL_NO_NODE, .last = part};
+    FblAttr attr = {.name_count = 4, .split = 3};
+    attr.names[0] = quad[0];
+    attr.names[1] = quad[2];
+    attr.names[2] = quad[3];
+    attr.names[3] = all;
+    s.rows = split_in_two(to, like, beside(to, like, fbl_graph_add(to, FBL_OP_JOIN, &x, 1, &attr, NULL, like->loc)), all, part, s.row, row_count);
+    s.parts = s.groups = reduce(to, like, s.rows, &s.row, 1);
+    int64_t parts = rows / row_count, inner = 1;
+    for (int64_t d = 2; d * d <= parts && parts > FEW_PARTS; d++) {
+        inner = parts % d == 0 ? d : inner;
+    }
+    if (inner > 1) {
+        s.last = axis_name(to, quad[0], "group");
+        s.group_rows = inner * row_count;
+        s.within = axis_name(to, quad[0], "within");
+        s.grouped = split_in_two(to, like, s.parts, part, s.last, s.within, inner);
+        s.groups = reduce(to, like, s.grouped, &s.within, 1);
+    }
+    s.total = reduce(to, like, s.groups, &s.last, 1);
+    FBL_PUSH(to->arena, p->sums, p->sum_count, p->sum_capacity, s);
+    return s.total;
+}
+
+// The sum of (x - mean)^2, where the mean is that of `s`: of parts, groups and the whole.
+static FblNodeId squares_of_rows(FblGraph *to, const FblNode *like, const RowSums *s, FblNodeId mean) {
+    FblNodeId inside = squares_inside(to, like, s->rows, s->parts, s->row_count, &s->row, 1);
+    if (s->grouped != FBL_NO_NODE) {
+        FblName part = to->nodes[s->grouped].attr.names[0];
+        const FblType *type = &to->nodes[s->grouped].type;
+        inside = split_in_two(to, like, inside, part, s->last, s->within, type->axes[fbl_type_find(type, s->within)].extent);
+        FblNodeId count = beside(to, like, fbl_graph_const(to, FBL_F32, (double)s->group_rows, like->loc));
+        FblNodeId own = beside(to, like, fbl_graph_binary(to, FBL_OP_DIV, s->groups, count, like->loc));
+        inside = combine(to, like, s->grouped, inside, s->row_count, own, s->within);
+    }
+    return combine(to, like, s->groups, inside, s->group_rows, mean, s->last);
+}
+
+// A sum of a convolution's result over all its pixels, or of its squared differences from the mean.
+static FblNodeId epilogue_sum(Prepare *p, const FblNode *node, FblNodeId x) {
+    FblGraph *to = p->to;
+    FblNodeId from = x, mean = FBL_NO_NODE;
+    bool squares = fbl_squared_difference(to, x, &from, &mean);
+    const FblNode *conv = &to->nodes[from];
+    const FblName pixels[3] = {conv->attr.names[0], conv->attr.names[2], conv->attr.names[3]};
+    if (!p->options->epilogue_sums || conv->op != FBL_OP_CONV2D || node->type.dtype != FBL_F32 || !fbl_sums_over(node, pixels, 3)) {
+        return FBL_NO_NODE;
+    }
+    if (!squares) {
+        return sum_rows(p, node, from);
+    }
+    for (size_t i = 0; i < p->sum_count; i++) {
+        const RowSums *s = &p->sums[i];
+        int64_t rows = fbl_type_elements(&to->nodes[s->rows].type) / fbl_type_elements(&to->nodes[s->total].type);
+        if (to->nodes[to->nodes[s->rows].inputs[0]].inputs[0] == from && fbl_mean_of(to, mean, rows) == s->total) {
+            return squares_of_rows(to, node, s, mean);
+        }
+    }
+    return FBL_NO_NODE;
 }
 
 // sum, max and min over many elements with few results: first over all reduced axes but the outermost, then over that. The
@@ -133,6 +256,10 @@ static FblNodeId two_step_reduction(Prepare *p, const FblNode *node) {
     if (node->op == FBL_OP_ARGMAX || fbl_type_elements(type) < LONG_REDUCTION ||
         fbl_type_elements(&node->type) > FEW_RESULTS) {
         return FBL_NO_NODE;
+    }
+    FblNodeId begun = epilogue_sum(p, node, x);
+    if (begun != FBL_NO_NODE) {
+        return begun;
     }
     FblName rest[FBL_MAX_RANK];
     int32_t count = 0;

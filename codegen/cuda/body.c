@@ -474,7 +474,8 @@ void fbl_cuda_body_emit(FblCudaBody *body, int depth) {
         }
         int32_t operands[FBL_KERNEL_MAX_DIMS + 5];
         int count = fbl_kernel_operands(kernel, &kernel->instrs[id], operands);
-        value->depth = kernel->instrs[id].kind == FBL_K_LOOP ? (int8_t)(body->inner >> kernel->instrs[id].a & 1) : 0;
+        const FblKInstr *instr = &kernel->instrs[id];
+        value->depth = instr->kind == FBL_K_LOOP ? (int8_t)(body->inner >> instr->a & 1) : instr->kind == FBL_K_ACC && body->inner != 0;
         for (int k = 0; k < count; k++) {
             if (operands[k] >= 0 && body->values[operands[k]].depth > value->depth) {
                 value->depth = body->values[operands[k]].depth;

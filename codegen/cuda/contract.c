@@ -274,6 +274,9 @@ void fbl_cuda_store_results(FblCudaProduct *p) {
     }
     fbl_cuda_line(e, 2, "}");
     fbl_cuda_line(e, 1, "}");
+    if (!split) {
+        fbl_cuda_emit_sums(p, t->bm, t->bn, t->threads);
+    }
 }
 
 void fbl_cuda_describe_product(FblCudaProduct *p, const char *how) {
@@ -353,9 +356,24 @@ static void emit_main(FblCudaProduct *p) {
     fbl_cuda_line(e, 0, "}");
 }
 
-// In the order of the runs.
+void fbl_cuda_add_runs(FblCudaProduct *p, int indent, const char *from, const char *runs) {
+    FblCudaEmit *e = p->e;
+    fbl_cuda_line(e, indent, "float4 acc = make_float4(0.0f, 0.0f, 0.0f, 0.0f);");
+    fbl_cuda_line(e, indent, "#pragma unroll 4");
+    fbl_cuda_line(e, indent, "for (int run = 0; run < %s; run++) {", runs);
+    fbl_cuda_line(e, indent + 1, "const float4 part = *(const float4 *)(%s + (long long)run * %lld);", from, (long long)(p->z * p->parts * p->m * p->columns));
+    for (const char *x = "xyzw"; *x; x++) {
+        fbl_cuda_line(e, indent + 1, "acc.%c += part.%c;", *x, *x);
+    }
+    fbl_cuda_line(e, indent, "}");
+}
+
 void fbl_cuda_emit_finish(FblCudaProduct *p) {
     FblCudaEmit *e = p->e;
+    if (e->kernel->part_rows > 0) {
+        fbl_cuda_emit_finish_sums(p);
+        return;
+    }
     long long quads = p->z * p->parts * p->m * p->columns / 4;
     const uint32_t grid[3] = {(uint32_t)fbl_cuda_ceil(quads, FINISH_THREADS), 1, 1};
     e->source->workspace_bytes += p->tile.splits * quads * 16;
@@ -375,15 +393,8 @@ void fbl_cuda_emit_finish(FblCudaProduct *p) {
         fbl_cuda_line(e, 1, "}");
         runs = fbl_arena_printf(e->arena, "(%s + %lld) / %lld", fbl_cuda_part_steps(p), (long long)p->tile.per_split - 1, (long long)p->tile.per_split);
     }
-    fbl_cuda_line(e, 1, "float4 acc = make_float4(0.0f, 0.0f, 0.0f, 0.0f);");
-    fbl_cuda_line(e, 1, "#pragma unroll 4");
-    fbl_cuda_line(e, 1, "for (int run = 0; run < %s; run++) {", runs);
-    fbl_cuda_line(e, 2, "const float4 part = *(const float4 *)(workspace + %lld + ((long long)run * %lld + q) * 4);", (long long)p->partial_at, quads);
-    fbl_cuda_line(e, 2, "acc.x += part.x;");
-    fbl_cuda_line(e, 2, "acc.y += part.y;");
-    fbl_cuda_line(e, 2, "acc.z += part.z;");
-    fbl_cuda_line(e, 2, "acc.w += part.w;");
-    fbl_cuda_line(e, 1, "}");
+    fbl_cuda_line(e, 1, "const float *from = workspace + %lld + (long long)q * 4;", (long long)p->partial_at);
+    fbl_cuda_add_runs(p, 1, "from", runs);
     fbl_cuda_call_epilogue(p, 1);
     fbl_cuda_line(e, 0, "}");
 }

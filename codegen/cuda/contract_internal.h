@@ -91,6 +91,12 @@ static inline int64_t fbl_cuda_tile_words(int64_t rows, int64_t words, bool alon
 void fbl_cuda_epilogue_function(FblCudaProduct *p);
 void fbl_cuda_call_epilogue(FblCudaProduct *p, int indent);
 void fbl_cuda_store_results(FblCudaProduct *p);
+// Code that adds `runs` partial results in their order to `acc`; the first is at the pointer `from` (C expressions both).
+void fbl_cuda_add_runs(FblCudaProduct *p, int indent, const char *from, const char *runs);
+// contract_sums.c: the kernel's stages over parts of rows, if any, for a tile of rows x columns in shared memory at `results` as rows of
+// columns + 4 floats; m0, n0, z and tid are its place and the thread. The phase that adds partial sums, with them.
+void fbl_cuda_emit_sums(FblCudaProduct *p, int64_t rows, int64_t columns, int64_t threads);
+void fbl_cuda_emit_finish_sums(FblCudaProduct *p);
 // A comment: what is multiplied in which tiles.
 void fbl_cuda_describe_product(FblCudaProduct *p, const char *how);
 void fbl_cuda_emit_finish(FblCudaProduct *p);
@@ -104,6 +110,8 @@ bool fbl_cuda_choose_tile(FblCudaProduct *p);
 // Whether the product can be done with this tile, and the tile. A tile of the table may need more shared memory than there
 // is, or a kind of arithmetic that the product has not.
 bool fbl_cuda_tile_of(const FblCudaProduct *p, const FblCudaChoice *choice, FblCudaTile *out_tile);
+// Whether the tile's rows are whole parts of those that the kernel reduces over.
+bool fbl_cuda_has_parts(const FblCudaProduct *p, const FblCudaTile *t);
 // Up to `max` tiles worth measuring, the model's own first; returns their number.
 size_t fbl_cuda_tile_candidates(const FblCudaProduct *p, FblCudaChoice *out, size_t max);
 // What the product is in the table.

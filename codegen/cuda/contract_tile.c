@@ -74,13 +74,15 @@ int64_t fbl_cuda_shared_limit(int32_t arch) {
 
 static int64_t usual_stages(const FblCudaProduct *p) { return p->operand[0].async || p->operand[1].async ? 3 : 2; }
 
+bool fbl_cuda_has_parts(const FblCudaProduct *p, const FblCudaTile *t) { return p->e->kernel->part_rows == 0 || t->bm % p->e->kernel->part_rows == 0; }
+
 // Completes a tile; false when the product cannot have it.
 static bool fit(const FblCudaProduct *p, FblCudaTile *t, int64_t stages, int64_t splits) {
     int64_t words = p->halves ? t->bk / 2 : t->bk, steps = fbl_cuda_ceil(p->k, t->bk);
     int64_t stage = fbl_cuda_tile_words(t->bm, words, p->operand[0].rows) + fbl_cuda_tile_words(t->bn, words, p->operand[1].rows);
     t->stages = stages;
     t->shared_bytes = 4 * fbl_cuda_max(stages * stage, t->bm * (t->bn + 4));
-    if (splits > steps || splits > MAX_SPLITS || t->shared_bytes > fbl_cuda_shared_limit(p->e->options->arch)) {
+    if (!fbl_cuda_has_parts(p, t) || splits > steps || splits > MAX_SPLITS || t->shared_bytes > fbl_cuda_shared_limit(p->e->options->arch)) {
         return false;
     }
     t->per_split = fbl_cuda_ceil(steps, splits);

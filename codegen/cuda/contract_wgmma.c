@@ -54,7 +54,7 @@ bool fbl_cuda_wide_fit(const FblCudaWide *wide, FblCudaTile *t, int64_t stages, 
     t->shared_bytes = ROUND_UP + fbl_cuda_max(t->stages * (stage_bytes(t) + 16), 4 * t->bm * (t->bn + 4));
     // A block of turned rows is 64 wide.
     bool shape = t->bk * wide->size == 128 && !(wide->factor[1].turned && t->bn < 64);
-    if (!shape || t->stages < MIN_STAGES || t->stages > most || t->shared_bytes > limit || splits < 1 ||
+    if (!shape || !fbl_cuda_has_parts(p, t) || t->stages < MIN_STAGES || t->stages > most || t->shared_bytes > limit || splits < 1 ||
         splits > steps || splits > 1024) {
         return false;
     }

@@ -23,7 +23,7 @@ double kernel_truth_element(FblDtype dtype, const void *memory, int64_t i);
 // kernels of a library, which are single ops.
 bool kernel_truth(const FblKernel *kernel, void *const *buffers, FblCudaPrecision precision, uint64_t seed, uint64_t step, double **out);
 // Compares what a launch left in buffer `b` with what it must: distance in the Euclidean norm, relative to what it must be, allowed for
-// buffers of f32 and of halves; integers and truths exactly. Says what is wrong. *worst becomes the largest distance seen.
+// buffers of f32 and of halves (or sums of halves that the kernel itself rounds); integers and truths exactly. Says what is wrong. *worst becomes the largest distance seen.
 bool kernel_truth_check(const FblKernel *kernel, int32_t b, const void *got, const double *want, double allowed_f32, double allowed_half, double *worst);
 
 #endif

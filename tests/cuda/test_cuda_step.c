@@ -160,7 +160,7 @@ int main(int argc, char **argv) {
     FblPassOptions passes = fbl_options_default();
     passes.target = "cuda:sm_80"; // f16 scales the loss; gradients come out unscaled
     passes.precision = argv[2];
-    FblLowerOptions options = {.vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .with_train = true, .with_optimizer = true,
+    FblLowerOptions options = {.vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .epilogue_sums = true, .with_train = true, .with_optimizer = true,
                                .storage = target.precision == FBL_CUDA_BF16 ? FBL_BF16 : target.precision == FBL_CUDA_F16 ? FBL_F16 : FBL_F32};
     FblBuildOptions build = {.batch = atoi(argv[3]), .class_extent = 10};
     check(ctx, fbl_program_load(ctx, &(FblProgramOptions){.path = argv[1]}, &program));

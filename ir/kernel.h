@@ -157,7 +157,7 @@ typedef struct FblKernel {
     FblKBody operands[2];
     FblKBody epilogue;
     // FORWARD, and DATA_GRAD of stride 1, may reduce what they compute. The result's pixels in the order of n, h, w are its rows; part_rows of
-    // them that follow one another are a part (0: nothing is reduced; else a power of two from 4 to 64 that divides the number of rows). `stages` run in order
+    // them that follow one another are a part (0: nothing is reduced; else a power of two from 8 to 64 that divides the number of rows). `stages` run in order
     // for each part and channel, behind the epilogue: a stage over row_loop for each row of the part, where it may use n, h and
     // w, FBL_K_ACC and row_loop, and sums f32; a stage over no loop once, and it stores. All may use part_loop and c. n, c, h, w are
     // the epilogue's loops; row_loop has part_rows iterations, part_loop one a part.

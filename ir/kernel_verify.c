@@ -236,7 +236,7 @@ static FblStatus check_parts(Check *c, bool *results) {
     }
     bool forward = k->kind == FBL_CONV_FORWARD;
     int64_t rows, all;
-    if (kernel->part_rows < 4 || kernel->part_rows > 64 || (kernel->part_rows & (kernel->part_rows - 1)) != 0 || (!forward && (k->kind != FBL_CONV_DATA_GRAD || k->stride_h != 1 || k->stride_w != 1)) || part < 0 || part >= kernel->loop_count || row < 0 || row >= kernel->loop_count || part == row ||
+    if (kernel->part_rows < 8 || kernel->part_rows > 64 || (kernel->part_rows & (kernel->part_rows - 1)) != 0 || (!forward && (k->kind != FBL_CONV_DATA_GRAD || k->stride_h != 1 || k->stride_w != 1)) || part < 0 || part >= kernel->loop_count || row < 0 || row >= kernel->loop_count || part == row ||
         kernel->loops[row].extent != kernel->part_rows || !fbl_mul_i64(forward ? k->oh : k->h, forward ? k->ow : k->w, &rows) || !fbl_mul_i64(rows, k->n, &rows) ||
         !fbl_mul_i64(kernel->loops[part].extent, kernel->part_rows, &all) || all != rows) {
         return bad(c, "parts that are not the rows of the result", part);

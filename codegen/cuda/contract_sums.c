@@ -1,12 +1,13 @@
 // What a contraction reduces over parts of its rows (ir/kernel.h). A tile's results lie in shared memory for the epilogue; tiles have
-// whole parts, so a thread takes a part and a column and does all stages for it: neighbouring threads read neighbouring columns, and
-// nobody waits. Rows are added in four sums, one row in turn, and those in a fixed tree: the order does not depend on the tile.
+// whole parts. Eight columns of a part are a warp's: four threads a column, of each eight rows two each, so that a warp's loads are of
+// 32 banks (rows are 4 words longer than a multiple of 16). The sums of the four are added by shuffles in a fixed tree: nobody waits for
+// other warps, and the order does not depend on the tile.
 #include "codegen/cuda/contract_internal.h"
 
 #define FINISH_ROWS 64 // of a block that adds runs of the sum
 #define FINISH_COLUMNS 32
 #define FINISH_THREADS 128
-#define ADDENDS 4 // sums of a thread at a time
+#define SHARES 4 // threads of a column
 
 // Loops as C expressions; those of pixels are written out where they are used.
 static void name_loops(const FblCudaProduct *p, FblCudaBody *body) {
@@ -30,41 +31,39 @@ static void emit_rows(const FblCudaProduct *p, const FblKStage *stage, FblCudaBo
     body->inner = 1u << kernel->row_loop | 1u << kernel->epilogue.loops[0] | 1u << kernel->epilogue.loops[2] | 1u << kernel->epilogue.loops[3];
     for (int32_t k = 0; k < stage->reduce_count; k++) {
         fbl_cuda_body_need(body, stage->reduces[k].value);
-        fbl_cuda_line(e, 3, "float s%d[%d] = {};", stage->reduces[k].result, ADDENDS);
+        fbl_cuda_line(e, 2, "float s%d[2] = {};", stage->reduces[k].result);
     }
-    body->indent = 3;
+    body->indent = 2;
     fbl_cuda_body_emit(body, 0);
-    fbl_cuda_line(e, 3, "#pragma unroll 4");
-    fbl_cuda_line(e, 3, "for (int from = 0; from < %lld; from += %d) {", (long long)kernel->part_rows, ADDENDS);
-    fbl_cuda_line(e, 4, "#pragma unroll");
-    fbl_cuda_line(e, 4, "for (int k = 0; k < %d; k++) {", ADDENDS);
-    fbl_cuda_line(e, 5, "const int row = from + k;");
-    fbl_cuda_line(e, 5, "const float acc = at[row * %lld];", stride);
-    body->indent = 5;
+    fbl_cuda_line(e, 2, "#pragma unroll");
+    fbl_cuda_line(e, 2, "for (int k = 0; k < %lld; k++) {", (long long)kernel->part_rows / SHARES);
+    fbl_cuda_line(e, 3, "const int row = k / 2 * %d + share * 2 + k %% 2;", 2 * SHARES);
+    fbl_cuda_line(e, 3, "const float acc = at[row * %lld];", stride);
+    body->indent = 3;
     fbl_cuda_body_emit(body, 1);
     for (int32_t k = 0; k < stage->reduce_count; k++) {
-        fbl_cuda_line(e, 5, "s%d[k] += %s;", stage->reduces[k].result, fbl_cuda_body_lane(body, stage->reduces[k].value, 0, FBL_F32));
+        fbl_cuda_line(e, 3, "s%d[k %% 2] += %s;", stage->reduces[k].result, fbl_cuda_body_lane(body, stage->reduces[k].value, 0, FBL_F32));
     }
-    fbl_cuda_line(e, 4, "}");
-    fbl_cuda_line(e, 3, "}");
+    fbl_cuda_line(e, 2, "}");
     for (int32_t k = 0; k < stage->reduce_count; k++) {
         int r = stage->reduces[k].result;
-        fbl_cuda_line(e, 3, "const float r%d = (s%d[0] + s%d[1]) + (s%d[2] + s%d[3]);", r, r, r, r, r);
+        fbl_cuda_line(e, 2, "const float r%d = fbl_sum_shares(s%d[0] + s%d[1]);", r, r, r);
     }
 }
 
 void fbl_cuda_emit_sums(FblCudaProduct *p, int64_t rows, int64_t columns, int64_t threads) {
     FblCudaEmit *e = p->e;
     const FblKernel *kernel = e->kernel;
-    long long part_rows = kernel->part_rows, stride = columns + 4;
+    long long part_rows = kernel->part_rows, stride = columns + 4, eights = columns / 8, parts = kernel->loops[kernel->part_loop].extent;
     if (part_rows == 0) {
         return;
     }
-    fbl_cuda_line(e, 1, "for (int q = tid; q < %lld; q += %lld) { // parts of %lld rows", (long long)(rows / part_rows * columns), (long long)threads, part_rows);
-    fbl_cuda_line(e, 2, "const int column = q %% %lld, n = n0 + column, part = m0 / %lld + q / %lld, channel = z * %lld + n;", (long long)columns, part_rows, (long long)columns,
-                  (long long)p->n);
-    fbl_cuda_line(e, 2, "if (part < %lld && n < %lld) {", (long long)kernel->loops[kernel->part_loop].extent, (long long)p->n);
-    fbl_cuda_line(e, 3, "const float *at = results + q / %lld * %lld + column;", (long long)columns, part_rows * stride);
+    // Whole warps take part in shuffles: those beyond the result do the last part or column again.
+    fbl_cuda_line(e, 1, "for (int q = tid; q < %lld; q += %lld) { // parts of %lld rows", (long long)(rows / part_rows * columns * SHARES), (long long)threads, part_rows);
+    fbl_cuda_line(e, 2, "const int own = q / 32 / %lld, column = q / 32 %% %lld * 8 + q %% 8, share = q / 8 %% %d;", eights, eights, SHARES);
+    fbl_cuda_line(e, 2, "const bool live = m0 / %lld + own < %lld && n0 + column < %lld && share == 0;", part_rows, parts, (long long)p->n);
+    fbl_cuda_line(e, 2, "const int part = fbl_imin(m0 / %lld + own, %lld), channel = z * %lld + fbl_imin(n0 + column, %lld);", part_rows, parts - 1, (long long)p->n, (long long)p->n - 1);
+    fbl_cuda_line(e, 2, "const float *at = results + own * %lld + column;", part_rows * stride);
     for (int32_t i = 0; i < kernel->stage_count; i++) {
         const FblKStage *stage = &kernel->stages[i];
         FblCudaBody body;
@@ -74,6 +73,7 @@ void fbl_cuda_emit_sums(FblCudaProduct *p, int64_t rows, int64_t columns, int64_
             emit_rows(p, stage, &body, stride);
             continue;
         }
+        fbl_cuda_line(e, 2, "if (live) {");
         body.indent = 3;
         for (int32_t k = 0; k < stage->store_count; k++) {
             fbl_cuda_body_need_store(&body, &stage->stores[k]);
@@ -82,8 +82,8 @@ void fbl_cuda_emit_sums(FblCudaProduct *p, int64_t rows, int64_t columns, int64_
         for (int32_t k = 0; k < stage->store_count; k++) {
             fbl_cuda_body_store(&body, &stage->stores[k], NULL);
         }
+        fbl_cuda_line(e, 2, "}");
     }
-    fbl_cuda_line(e, 2, "}");
     fbl_cuda_line(e, 1, "}");
 }
 

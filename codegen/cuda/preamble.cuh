@@ -275,6 +275,12 @@ template <typename T, int N> struct FblMany {
     }
 };
 
+// The sum over four threads of a warp that are eight apart, in a fixed tree; all of them get it.
+FBL_DEVICE float fbl_sum_shares(float v) {
+    v += fbl_float(fbl_shuffle_xor(fbl_bits(v), 8));
+    return v + fbl_float(fbl_shuffle_xor(fbl_bits(v), 16));
+}
+
 // Combines the partial results of the TY threads that share a column (thread = ty * TX + tx), in an order fixed by TX and
 // TY; all of them get the result. Every thread of the block calls it; `shared` holds TX * ceil(TX * TY / 32) of T.
 template <typename T, int TX, int TY> FBL_DEVICE void fbl_reduce(T &value, void *shared) {

@@ -104,7 +104,7 @@ int main(int argc, char **argv) {
     FblPlan *plan, *half;
     int failed = 0;
     FblPassOptions passes = fbl_options_default();
-    FblLowerOptions options = {.vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .with_train = true, .with_optimizer = true};
+    FblLowerOptions options = {.vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .epilogue_sums = true, .with_train = true, .with_optimizer = true};
     FblStatus status = fbl_program_load(ctx, &(FblProgramOptions){.path = argv[1]}, &program);
     status = status == FBL_OK ? fbl_program_build(program, &(FblBuildOptions){.class_extent = 10}, &module) : status;
     status = status == FBL_OK ? fbl_passes_run(module, &passes) : status;

@@ -41,7 +41,7 @@ static int add_file(Work *work, const char *path, const FblCudaOptions *target) 
     FblPlan *plan;
     FblPassOptions passes = fbl_options_default();
     FblLowerOptions options = {
-        .vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .with_train = true, .with_eval = true, .with_optimizer = true,
+        .vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .epilogue_sums = true, .with_train = true, .with_eval = true, .with_optimizer = true,
         .storage = target->precision == FBL_CUDA_BF16 ? FBL_BF16 : target->precision == FBL_CUDA_F16 ? FBL_F16 : FBL_F32};
     FblStatus status = fbl_program_load(ctx, &(FblProgramOptions){.path = path}, &program);
     if (status == FBL_OK && !fbl_program_has_train(program)) {

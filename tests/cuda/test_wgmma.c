@@ -73,7 +73,7 @@ static int add_file(const char *path, const FblCudaOptions *target) {
     FblLowerOptions options = {.vector_bytes = 32,
                                .fuse = true,
                                .block_layouts = true,
-                               .channels_last = true,
+                               .channels_last = true, .epilogue_sums = true,
                                .with_train = true,
                                .storage = target->precision == FBL_CUDA_BF16 ? FBL_BF16 : FBL_F32};
     FblStatus status = fbl_program_load(ctx, &(FblProgramOptions){.path = path}, &program);

@@ -517,10 +517,19 @@ static bool viewable(RowView *view, FblNodeId id, bool in_pixels, int depth) {
     return viewable(view, join->inputs[0], true, depth);
 }
 
+// A convolution that is a product of matrices, of which the larger lies in memory: a library may do it, and that adds up nothing.
+static bool is_product(const FblLower *lower, const FblNode *conv) {
+    const FblNode *image = &lower->graph->nodes[conv->inputs[0]];
+    const FblType *weight = &lower->graph->nodes[conv->inputs[1]].type;
+    const int64_t *i = conv->attr.i;
+    return weight->axes[2].extent == 1 && weight->axes[3].extent == 1 && i[FBL_CONV_STRIDE_H] == 1 && i[FBL_CONV_STRIDE_W] == 1 && i[FBL_CONV_PAD_H] == 0 &&
+           i[FBL_CONV_PAD_W] == 0 && i[FBL_CONV_GROUPS] == 1 && (lower->nodes[conv->inputs[0]].kept || fbl_lower_is_leaf(image->op));
+}
+
 // Sums over parts of its rows that a contraction's kernel can do behind the epilogue.
 static bool can_sum(const FblLower *lower, FblGroup *group, FblNodeId id) {
     const FblNode *node = &lower->graph->nodes[id], *anchor = &lower->graph->nodes[group->anchor];
-    if (!lower->options->epilogue_sums || group->kind != FBL_KERNEL_CONTRACTION || anchor->op != FBL_OP_CONV2D || group->count >= MAX_MEMBERS || node->op != FBL_OP_SUM ||
+    if (!lower->options->epilogue_sums || group->kind != FBL_KERNEL_CONTRACTION || anchor->op != FBL_OP_CONV2D || is_product(lower, anchor) || group->count >= MAX_MEMBERS || node->op != FBL_OP_SUM ||
         node->type.dtype != FBL_F32 || node->attr.name_count != 1 || node->type.rank != 2 || fbl_type_find(&node->type, anchor->attr.names[1]) < 0) {
         return false;
     }

@@ -25,13 +25,14 @@ typedef struct Case {
 static const Case CASES[] = {
     {8, 5, 16, 16, 12, 3, 1, 1, 1, 0, 64},     // tiles wider than the result
     {32, 6, 9, 7, 33, 3, 2, 1, 1, 0, 64},      // parts across images; columns not in quads; 640 pixels: tiles end inside
-    {32, 8, 5, 5, 48, 1, 1, 0, 1, 0, 32},      // 800 pixels
+    {32, 8, 5, 5, 48, 3, 1, 1, 1, 0, 32},      // 800 pixels
     {16, 4, 7, 9, 80, 3, 1, 1, 2, 0, 16},      // 1008 pixels, groups
+    {32, 8, 9, 9, 32, 1, 1, 0, 1, 0, 0},       // a product of matrices: a library may do it
     {3, 4, 19, 17, 70, 3, 1, 1, 1, 0, 0},      // 969 pixels: no parts
     {8, 256, 8, 8, 64, 3, 1, 1, 1, 0, 64},     // few tiles and a long sum: several runs
     {16, 96, 10, 10, 36, 3, 1, 1, 1, 0, 64},   // ... and partly filled ones
     {4, 3, 16, 16, 24, 3, 1, 0, 1, 1, 16},     // 784 pixels, whose mean is far larger than their deviation
-    {64, 2, 24, 24, 3, 1, 1, 0, 1, 0.5, 64},   // 576 parts: added in groups
+    {64, 2, 24, 24, 3, 2, 1, 0, 1, 0.5, 64},   // 529 parts: added in groups
 };
 
 static FblType type_of(FblContext *ctx, const char *const names[4], const int64_t extents[4]) {

@@ -239,10 +239,11 @@ extern "C" __global__ void __launch_bounds__(128) conv2d_weight_grad_6412_12fb64
         return;
     }
     const int n = q % 144 * 4, m = q / 144 % 64, z = q / 9216;
+    const float *from = workspace + 262144 + (long long)q * 4;
     float4 acc = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     #pragma unroll 4
     for (int run = 0; run < 16; run++) {
-        const float4 part = *(const float4 *)(workspace + 262144 + ((long long)run * 9216 + q) * 4);
+        const float4 part = *(const float4 *)(from + (long long)run * 36864);
         acc.x += part.x;
         acc.y += part.y;
         acc.z += part.z;

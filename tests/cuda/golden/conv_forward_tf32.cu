@@ -146,29 +146,30 @@ extern "C" __global__ void __launch_bounds__(128, 4) conv2d_sum_sum_3fb5_c9f33fb
         }
     }
     for (int q = tid; q < 64; q += 128) { // parts of 64 rows
-        const int own = q / 32 / 2, column = q / 32 % 2 * 8 + q % 8, share = q / 8 % 4;
+        const int own = q / 32 / 2, share = q / 8 % 4;
+        const int column = (q / 32 % 2 * 8 + q % 8) * 1;
         const bool live = m0 / 64 + own < 1024 && n0 + column < 16 && share == 0;
         const int part = fbl_imin(m0 / 64 + own, 1023), channel = z * 16 + fbl_imin(n0 + column, 15);
         const float *at = results + own * 1280 + column;
-        float s0[2] = {};
+        float s0[1][2] = {};
         #pragma unroll
         for (int k = 0; k < 16; k++) {
             const int row = k / 2 * 8 + share * 2 + k % 2;
-            const float acc = at[row * 20];
-            s0[k % 2] += acc;
+            const float acc = *(const float *)(at + row * 20);
+            s0[0][k % 2] += acc;
         }
-        const float r0 = fbl_sum_shares(s0[0] + s0[1]);
-        float s1[2] = {};
+        const float r0 = fbl_sum_shares(s0[0][0] + s0[0][1]);
+        float s1[1][2] = {};
         const float v39 = r0 / 64.0f;
         #pragma unroll
         for (int k = 0; k < 16; k++) {
             const int row = k / 2 * 8 + share * 2 + k % 2;
-            const float acc = at[row * 20];
+            const float acc = *(const float *)(at + row * 20);
             const float v40 = acc - v39;
             const float v41 = v40 * v40;
-            s1[k % 2] += v41;
+            s1[0][k % 2] += v41;
         }
-        const float r1 = fbl_sum_shares(s1[0] + s1[1]);
+        const float r1 = fbl_sum_shares(s1[0][0] + s1[0][1]);
         if (live) {
             b3[part * 16 + channel] = r0;
             b4[part * 16 + channel] = r1;

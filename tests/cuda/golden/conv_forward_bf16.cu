@@ -161,55 +161,34 @@ extern "C" __global__ void __launch_bounds__(128, 4) conv2d_sum_sum_3fb5_c9f33fb
             conv2d_sum_sum_3fb5_c9f33fb5_store(b0, b1, b2, b3, b4, scalars, acc, m / 1024, z * 16 + n, m / 32 % 32, m % 32);
         }
     }
-    for (int q = tid; q < 32; q += 128) { // parts of 64 rows
-        const int own = q / 32 / 1 * 2 + q % 8 / 4, share = q / 8 % 4;
-        const int column = (q / 32 % 1 * 4 + q % 4) * 4;
+    for (int q = tid; q < 128; q += 128) { // parts of 64 rows
+        const int own = q / 32 / 2, share = q / 8 % 4;
+        const int column = (q / 32 % 2 * 8 + q % 8) * 1;
         const bool live = m0 / 64 + own < 1024 && n0 + column < 16 && share == 0;
-        const int part = fbl_imin(m0 / 64 + own, 1023), channel = z * 16 + fbl_imin(n0 + column, 12);
+        const int part = fbl_imin(m0 / 64 + own, 1023), channel = z * 16 + fbl_imin(n0 + column, 15);
         const float *at = results + own * 1280 + column;
-        float s0[4][2] = {};
+        float s0[1][2] = {};
         #pragma unroll
         for (int k = 0; k < 16; k++) {
             const int row = k / 2 * 8 + share * 2 + k % 2;
-            const float4 acc = *(const float4 *)(at + row * 20);
-            s0[0][k % 2] += acc.x;
-            s0[1][k % 2] += acc.y;
-            s0[2][k % 2] += acc.z;
-            s0[3][k % 2] += acc.w;
+            const float acc = *(const float *)(at + row * 20);
+            s0[0][k % 2] += acc;
         }
-        const float r0_0 = fbl_sum_shares(s0[0][0] + s0[0][1]);
-        const float r0_1 = fbl_sum_shares(s0[1][0] + s0[1][1]);
-        const float r0_2 = fbl_sum_shares(s0[2][0] + s0[2][1]);
-        const float r0_3 = fbl_sum_shares(s0[3][0] + s0[3][1]);
-        float s1[4][2] = {};
-        const float v39_0 = r0_0 / 64.0f;
-        const float v39_1 = r0_1 / 64.0f;
-        const float v39_2 = r0_2 / 64.0f;
-        const float v39_3 = r0_3 / 64.0f;
+        const float r0 = fbl_sum_shares(s0[0][0] + s0[0][1]);
+        float s1[1][2] = {};
+        const float v39 = r0 / 64.0f;
         #pragma unroll
         for (int k = 0; k < 16; k++) {
             const int row = k / 2 * 8 + share * 2 + k % 2;
-            const float4 acc = *(const float4 *)(at + row * 20);
-            const float v40_0 = acc.x - v39_0;
-            const float v40_1 = acc.y - v39_1;
-            const float v40_2 = acc.z - v39_2;
-            const float v40_3 = acc.w - v39_3;
-            const float v41_0 = v40_0 * v40_0;
-            const float v41_1 = v40_1 * v40_1;
-            const float v41_2 = v40_2 * v40_2;
-            const float v41_3 = v40_3 * v40_3;
-            s1[0][k % 2] += v41_0;
-            s1[1][k % 2] += v41_1;
-            s1[2][k % 2] += v41_2;
-            s1[3][k % 2] += v41_3;
+            const float acc = *(const float *)(at + row * 20);
+            const float v40 = acc - v39;
+            const float v41 = v40 * v40;
+            s1[0][k % 2] += v41;
         }
-        const float r1_0 = fbl_sum_shares(s1[0][0] + s1[0][1]);
-        const float r1_1 = fbl_sum_shares(s1[1][0] + s1[1][1]);
-        const float r1_2 = fbl_sum_shares(s1[2][0] + s1[2][1]);
-        const float r1_3 = fbl_sum_shares(s1[3][0] + s1[3][1]);
+        const float r1 = fbl_sum_shares(s1[0][0] + s1[0][1]);
         if (live) {
-            *(float4 *)(b3 + part * 16 + channel) = make_float4(r0_0, r0_1, r0_2, r0_3);
-            *(float4 *)(b4 + part * 16 + channel) = make_float4(r1_0, r1_1, r1_2, r1_3);
+            b3[part * 16 + channel] = r0;
+            b4[part * 16 + channel] = r1;
         }
     }
 }

@@ -529,13 +529,15 @@ static bool is_product(const FblLower *lower, const FblNode *conv) {
 // Sums over parts of its rows that a contraction's kernel can do behind the epilogue.
 static bool can_sum(const FblLower *lower, FblGroup *group, FblNodeId id) {
     const FblNode *node = &lower->graph->nodes[id], *anchor = &lower->graph->nodes[group->anchor];
-    if (!lower->options->epilogue_sums || group->kind != FBL_KERNEL_CONTRACTION || anchor->op != FBL_OP_CONV2D || is_product(lower, anchor) || group->count >= MAX_MEMBERS || node->op != FBL_OP_SUM ||
+    const int64_t *i = anchor->attr.i;
+    bool dense = anchor->op == FBL_OP_CONV2D || (anchor->op == FBL_OP_CONV2D_DATA_GRAD && i[FBL_CONV_STRIDE_H] == 1 && i[FBL_CONV_STRIDE_W] == 1);
+    if (!lower->options->epilogue_sums || group->kind != FBL_KERNEL_CONTRACTION || !dense || is_product(lower, anchor) || group->count >= MAX_MEMBERS || node->op != FBL_OP_SUM ||
         node->type.dtype != FBL_F32 || node->attr.name_count != 1 || node->type.rank != 2 || fbl_type_find(&node->type, anchor->attr.names[1]) < 0) {
         return false;
     }
-    for (size_t i = 0; i < group->count; i++) { // all over the same parts
-        const FblNode *other = &lower->graph->nodes[group->members[i].node];
-        if (fbl_lower_is_loopy(lower, group->members[i].node) && (other->attr.names[0] != node->attr.names[0] || !fbl_type_same_axes(&other->type, &node->type))) {
+    for (size_t m = 0; m < group->count; m++) { // all over the same parts
+        const FblNode *other = &lower->graph->nodes[group->members[m].node];
+        if (fbl_lower_is_loopy(lower, group->members[m].node) && (other->attr.names[0] != node->attr.names[0] || !fbl_type_same_axes(&other->type, &node->type))) {
             return false;
         }
     }

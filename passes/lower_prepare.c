@@ -15,6 +15,9 @@
 #define LEAST_ROWS 16
 // More parts than this are added in two steps.
 #define FEW_PARTS 512
+// How many operations in a row may lie between a convolution and a sum that its kernel begins.
+#define MOST_DEPTH 24
+#define MOST_VISITS 200
 
 // The sum of a convolution's result over its pixels, on its way: [part, row, channel] -> [part, channel] -> [group, channel] -> [channel].
 typedef struct RowSums {
@@ -172,11 +175,11 @@ static FblNodeId split_in_two(FblGraph *to, const FblNode *like, FblNodeId x, Fb
 
 static FblName axis_name(FblGraph *to, FblName batch, const char *what) { return fbl_intern(to->ctx, fbl_arena_printf(fbl_context_arena(to->ctx), "%s.%s", batch, what)); }
 
-// The sum of the convolution's result `x` over its pixels in steps of which the first, over a part, can be done by the convolution's
+// The sum of `x`, of the form of the result of `conv`, over its pixels in steps of which the first, over a part, can be done by the convolution's
 // kernel: a part is rows that follow one another in batch, height and width, whatever images they are of.
-static FblNodeId sum_rows(Prepare *p, const FblNode *like, FblNodeId x) {
+static FblNodeId sum_rows(Prepare *p, const FblNode *like, FblNodeId x, FblNodeId conv) {
     FblGraph *to = p->to;
-    const FblName *names = to->nodes[x].attr.names;
+    const FblName *names = to->nodes[conv].attr.names;
     const FblName quad[4] = {names[0], names[1], names[2], names[3]};
     const FblType *type = &to->nodes[x].type;
     int64_t rows = fbl_type_elements(type) / type->axes[fbl_type_find(type, quad[1])].extent, row_count = MOST_ROWS;
@@ -225,18 +228,48 @@ static FblNodeId squares_of_rows(FblGraph *to, const FblNode *like, const RowSum
     return combine(to, like, s->groups, inside, s->group_rows, mean, s->last);
 }
 
-// A sum of a convolution's result over all its pixels, or of its squared differences from the mean.
+// What `id`, whose pixels are to be summed, is computed from, point by point: the last convolution of its form that can do sums, and the
+// last other value that is no leaf.
+typedef struct Source {
+    const FblGraph *graph;
+    const FblType *type;
+    FblNodeId host, other;
+    int left; // visits until it is too much
+} Source;
+
+static void find_source(Source *s, FblNodeId id, int depth) {
+    const FblNode *node = &s->graph->nodes[id];
+    bool dense = node->op == FBL_OP_CONV2D || (node->op == FBL_OP_CONV2D_DATA_GRAD && node->attr.i[FBL_CONV_STRIDE_H] == 1 && node->attr.i[FBL_CONV_STRIDE_W] == 1);
+    if (id <= s->host || id <= s->other || node->op == FBL_OP_CONST || fbl_lower_is_leaf(node->op)) {
+        return;
+    }
+    if (dense && fbl_type_same_axes(s->type, &node->type)) {
+        s->host = id;
+    } else if (fbl_op_info(node->op)->op_class != FBL_CLASS_POINTWISE || depth == 0 || s->left-- <= 0) {
+        s->other = id;
+    } else {
+        for (int32_t i = 0; i < node->input_count; i++) {
+            find_source(s, node->inputs[i], depth - 1);
+        }
+    }
+}
+
+// A sum over all pixels of a convolution's result or what follows it point by point, or of squared differences from the mean.
 static FblNodeId epilogue_sum(Prepare *p, const FblNode *node, FblNodeId x) {
     FblGraph *to = p->to;
     FblNodeId from = x, mean = FBL_NO_NODE;
     bool squares = fbl_squared_difference(to, x, &from, &mean);
-    const FblNode *conv = &to->nodes[from];
-    const FblName pixels[3] = {conv->attr.names[0], conv->attr.names[2], conv->attr.names[3]};
-    if (!p->options->epilogue_sums || conv->op != FBL_OP_CONV2D || node->type.dtype != FBL_F32 || !fbl_sums_over(node, pixels, 3)) {
+    Source source = {to, &to->nodes[from].type, FBL_NO_NODE, FBL_NO_NODE, MOST_VISITS};
+    if (!p->options->epilogue_sums || node->type.dtype != FBL_F32 || to->nodes[from].type.dtype != FBL_F32) {
+        return FBL_NO_NODE;
+    }
+    find_source(&source, from, MOST_DEPTH);
+    const FblName *quad = source.host > source.other ? to->nodes[source.host].attr.names : NULL;
+    if (!quad || !fbl_sums_over(node, (const FblName[]){quad[0], quad[2], quad[3]}, 3)) {
         return FBL_NO_NODE;
     }
     if (!squares) {
-        return sum_rows(p, node, from);
+        return sum_rows(p, node, from, source.host);
     }
     for (size_t i = 0; i < p->sum_count; i++) {
         const RowSums *s = &p->sums[i];

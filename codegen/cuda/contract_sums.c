@@ -44,7 +44,11 @@ static void emit_rows(const FblCudaProduct *p, const FblKStage *stage, FblCudaBo
     }
     body->indent = 2;
     fbl_cuda_body_emit(body, 0);
-    fbl_cuda_line(e, 2, "#pragma unroll");
+    bool loads = false; // of what else a row needs: then four rows at once are enough to hide their latency
+    for (int32_t id = stage->first; id < stage->last; id++) {
+        loads |= e->kernel->instrs[id].kind == FBL_K_LOAD;
+    }
+    fbl_cuda_line(e, 2, loads ? "#pragma unroll 4" : "#pragma unroll");
     fbl_cuda_line(e, 2, "for (int k = 0; k < %lld; k++) {", (long long)kernel->part_rows / SHARES);
     fbl_cuda_line(e, 3, "const int row = k / 2 * %d + share * 2 + k %% 2;", 2 * SHARES);
     fbl_cuda_line(e, 3, "const %s acc = *(const %s *)(at + row * %lld);", type, type, stride);

@@ -1,5 +1,5 @@
 // Sums over a convolution's result that begin in its kernel, as CUDA C run on the CPU: the sum over all pixels and the squares about the
-// mean, over odd extents, groups, strides, one and several runs of the sum, whole and partly filled tiles, and numbers of pixels that
+// mean, and sums of a masked data gradient, over odd extents, groups, strides, one and several runs of the sum, whole and partly filled tiles, and numbers of pixels that
 // have parts and that have none. Every launch against what it must make of the memory that it reads, the sums against the
 // interpreter, and the same bits with the threads shuffled.
 // test_cuda_sums PRECISION [wgmma|tma]
@@ -20,19 +20,24 @@ typedef struct Case {
     int64_t n, c, h, w, o, kernel, stride, pad, groups;
     double offset;      // added to images and weights: the mean is then far larger than the deviation
     int64_t rows;       // of a part that the convolution's kernel must have; 0: none
+    bool backward;      // sums of a masked data gradient, and of it times the image, in place of the statistics
 } Case;
 
 static const Case CASES[] = {
-    {8, 5, 16, 16, 12, 3, 1, 1, 1, 0, 64},     // tiles wider than the result
-    {32, 6, 9, 7, 33, 3, 2, 1, 1, 0, 64},      // parts across images; columns not in quads; 640 pixels: tiles end inside
-    {32, 8, 5, 5, 48, 3, 1, 1, 1, 0, 32},      // 800 pixels
-    {16, 4, 7, 9, 80, 3, 1, 1, 2, 0, 16},      // 1008 pixels, groups
-    {32, 8, 9, 9, 32, 1, 1, 0, 1, 0, 0},       // a product of matrices: a library may do it
-    {3, 4, 19, 17, 70, 3, 1, 1, 1, 0, 0},      // 969 pixels: no parts
-    {8, 256, 8, 8, 64, 3, 1, 1, 1, 0, 64},     // few tiles and a long sum: several runs
-    {16, 96, 10, 10, 36, 3, 1, 1, 1, 0, 64},   // ... and partly filled ones
-    {4, 3, 16, 16, 24, 3, 1, 0, 1, 1, 16},     // 784 pixels, whose mean is far larger than their deviation
-    {64, 2, 24, 24, 3, 2, 1, 0, 1, 0.5, 64},   // 529 parts: added in groups
+    {8, 5, 16, 16, 12, 3, 1, 1, 1, 0, 64, false},     // tiles wider than the result
+    {32, 6, 9, 7, 33, 3, 2, 1, 1, 0, 64, false},      // parts across images; columns not in quads; 640 pixels: tiles end inside
+    {32, 8, 5, 5, 48, 3, 1, 1, 1, 0, 32, false},      // 800 pixels
+    {16, 4, 7, 9, 80, 3, 1, 1, 2, 0, 16, false},      // 1008 pixels, groups
+    {32, 8, 9, 9, 32, 1, 1, 0, 1, 0, 0, false},       // a product of matrices: a library may do it
+    {3, 4, 19, 17, 70, 3, 1, 1, 1, 0, 0, false},      // 969 pixels: no parts
+    {8, 256, 8, 8, 64, 3, 1, 1, 1, 0, 64, false},     // few tiles and a long sum: several runs
+    {16, 96, 10, 10, 36, 3, 1, 1, 1, 0, 64, false},   // ... and partly filled ones
+    {4, 3, 16, 16, 24, 3, 1, 0, 1, 1, 16, false},     // 784 pixels, whose mean is far larger than their deviation
+    {64, 2, 24, 24, 3, 2, 1, 0, 1, 0.5, 64, false},   // 529 parts: added in groups
+    {32, 24, 8, 6, 10, 3, 1, 1, 1, 0, 64, true},  // channels in fours: loads of four neighbours
+    {16, 37, 9, 7, 64, 3, 1, 1, 1, 0, 16, true},  // ... one by one
+    {16, 64, 8, 8, 128, 3, 1, 1, 1, 0, 64, true}, // several runs of the sum
+    {16, 16, 9, 9, 16, 3, 2, 1, 1, 0, 0, true},   // a strided data gradient has none
 };
 
 static FblType type_of(FblContext *ctx, const char *const names[4], const int64_t extents[4]) {
@@ -66,6 +71,34 @@ static FblGraph *build(FblContext *ctx, const Case *k) {
     fbl_graph_root(graph, FBL_ROOT_OUTPUT, fbl_intern(ctx, "sum"), sum);
     fbl_graph_root(graph, FBL_ROOT_OUTPUT, fbl_intern(ctx, "squares"), squares);
     fbl_graph_root(graph, FBL_ROOT_OUTPUT, fbl_intern(ctx, "scaled"), scaled); // reads the result, which is therefore stored
+    return graph;
+}
+
+// What a batch normalisation's backward sums, and the sums of its squares to compare with.
+static FblGraph *build_backward(FblContext *ctx, const Case *k) {
+    FblGraph *graph = fbl_graph_create(ctx, "sums");
+    FblLoc loc = FBL_NO_LOC;
+    FblType x = type_of(ctx, (const char *const[]){"n", "c", "h", "w"}, (int64_t[]){k->n, k->c, k->h, k->w});
+    FblType g = type_of(ctx, (const char *const[]){"n", "o", "h", "w"}, (int64_t[]){k->n, k->o, size_out(k, k->h), size_out(k, k->w)});
+    FblType w = type_of(ctx, (const char *const[]){"o", "k", "i", "j"}, (int64_t[]){k->o, k->c, k->kernel, k->kernel});
+    g.axes[1].name = fbl_intern(ctx, "c");
+    FblNodeId inputs[2] = {fbl_graph_leaf(graph, FBL_OP_INPUT, "g", &g, loc), fbl_graph_leaf(graph, FBL_OP_INPUT, "w", &w, loc)}, image = fbl_graph_leaf(graph, FBL_OP_INPUT, "x", &x, loc);
+    FblAttr attr = {.name_count = 4, .i = {k->stride, k->stride, k->pad, k->pad, 1, 1, 1}};
+    for (int i = 0; i < 4; i++) {
+        attr.names[i] = x.axes[i].name;
+    }
+    FblNodeId dx = fbl_graph_add(graph, FBL_OP_CONV2D_DATA_GRAD, inputs, 2, &attr, &x, loc), zero = fbl_graph_const(graph, FBL_F32, 0, loc);
+    FblNodeId masked = fbl_graph_select(graph, fbl_graph_binary(graph, FBL_OP_LE, image, zero, loc), zero, dx, loc);
+    FblNodeId terms[2] = {masked, fbl_graph_binary(graph, FBL_OP_MUL, masked, image, loc)}, all = zero;
+    const FblName pixels[3] = {attr.names[0], attr.names[2], attr.names[3]};
+    static const char *const names[2][2] = {{"sum", "squares"}, {"size.sum", "size.squares"}};
+    for (int i = 0; i < 4; i++) {
+        FblNodeId term = i < 2 ? terms[i] : fbl_graph_binary(graph, FBL_OP_MUL, terms[i - 2], terms[i - 2], loc);
+        FblNodeId sum = fbl_graph_reduce(graph, FBL_OP_SUM, term, pixels, 3, loc);
+        fbl_graph_root(graph, FBL_ROOT_OUTPUT, fbl_intern(ctx, names[i / 2][i % 2]), sum);
+        all = fbl_graph_binary(graph, FBL_OP_ADD, all, sum, loc);
+    }
+    fbl_graph_root(graph, FBL_ROOT_OUTPUT, fbl_intern(ctx, "scaled"), fbl_graph_binary(graph, FBL_OP_MUL, masked, all, loc));
     return graph;
 }
 
@@ -122,17 +155,20 @@ static const FblTensor *result(FblContext *ctx, FblBindings *results, const char
 // with halves the result once more. In f32 sums of at most 2304 products and 36864 pixels round in trees and short runs.
 static const double allowed_total[] = {2e-6, 0x1p-10, 0x1p-7, 0x1p-10};
 
-static int check_total(FblContext *ctx, const FblPlan *plan, uint8_t *const regions[FBL_REGION_COUNT], FblBindings *results, FblCudaPrecision precision, double count, size_t number) {
+static int check_total(const Case *k, FblContext *ctx, const FblPlan *plan, uint8_t *const regions[FBL_REGION_COUNT], FblBindings *results, FblCudaPrecision precision, double count, size_t number) {
     const FblTensor *sum = result(ctx, results, "sum"), *squares = result(ctx, results, "squares");
     int failed = 0;
     for (size_t i = 0; i < plan->functions[0].output_count; i++) {
         const FblPlanTensor *output = &plan->functions[0].outputs[i];
         bool is_sum = strcmp(output->name, "sum") == 0;
-        for (int64_t o = 0; o < fbl_type_elements(&sum->type) && strcmp(output->name, "scaled") != 0; o++) {
+        for (int64_t o = 0; o < fbl_type_elements(&sum->type) && (is_sum || strcmp(output->name, "squares") == 0); o++) {
             double mean = sum->data[o] / count, deviation = sqrt(squares->data[o] / count), size = sqrt(mean * mean + deviation * deviation);
             double got = ((const float *)(regions[output->region] + output->offset))[o], want = is_sum ? sum->data[o] : squares->data[o];
             // An error e of every element moves the sum by count e, the squares by 2 count deviation e.
             double allowed = allowed_total[precision] * size * count * (is_sum ? 1 : 2 * deviation + allowed_total[precision] * size);
+            if (k->backward) {
+                allowed = allowed_total[precision] * sqrt(count * result(ctx, results, is_sum ? "size.sum" : "size.squares")->data[o]);
+            }
             if (!(fabs(got - want) <= allowed)) {
                 fprintf(stderr, "case %zu, channel %d: %s is %.9g instead of %.9g, allowed are %.3g\n", number, (int)o, output->name, got, want, allowed);
                 failed = 1;
@@ -143,10 +179,11 @@ static int check_total(FblContext *ctx, const FblPlan *plan, uint8_t *const regi
 }
 
 // Whether the convolution's kernel has the parts that it must have, and no other kernel reads its result for sums.
-static int check_form(const FblPlan *plan, int64_t rows, size_t number) {
+static int check_form(const FblPlan *plan, const Case *k, size_t number) {
+    int64_t rows = k->rows;
     for (size_t i = 0; i < plan->kernel_count; i++) {
         const FblKernel *kernel = plan->kernels[i];
-        if (kernel->kind == FBL_KERNEL_CONTRACTION && (kernel->part_rows != rows || kernel->result_count != (rows ? 2 : 0))) {
+        if (kernel->kind == FBL_KERNEL_CONTRACTION && (kernel->part_rows != rows || kernel->result_count != (rows == 0 ? 0 : k->backward ? 4 : 2))) {
             fprintf(stderr, "case %zu: parts of %d rows instead of %d\n", number, (int)kernel->part_rows, (int)rows);
             return 1;
         }
@@ -178,12 +215,12 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < COUNT; i++) {
         FblLowerOptions options = {.vector_bytes = 32, .fuse = true, .block_layouts = true, .channels_last = true, .epilogue_sums = true,
                                    .storage = target.precision == FBL_CUDA_BF16 ? FBL_BF16 : target.precision == FBL_CUDA_F16 ? FBL_F16 : FBL_F32};
-        graphs[i] = build(ctx, &CASES[i]);
+        graphs[i] = (CASES[i].backward ? build_backward : build)(ctx, &CASES[i]);
         if (fbl_lower_graph(graphs[i], &options, &plans[i]) != FBL_OK) {
             fbl_diag_flush(ctx, stderr, false);
             return 1;
         }
-        failed |= check_form(plans[i], CASES[i].rows, i);
+        failed |= check_form(plans[i], &CASES[i], i);
         cuda_run_add(&run, plans[i]);
     }
     cuda_run_build(&run);
@@ -217,7 +254,8 @@ int main(int argc, char **argv) {
             fprintf(stderr, "case %zu: another order of the threads gives another result: a race\n", i);
             failed = 1;
         }
-        failed |= check_total(ctx, plans[i], regions[0], &results, target.precision, (double)(k->n * size_out(k, k->h) * size_out(k, k->w)), i);
+        double pixels = k->backward ? (double)(k->n * k->h * k->w) : (double)(k->n * size_out(k, k->h) * size_out(k, k->w));
+        failed |= check_total(k, ctx, plans[i], regions[0], &results, target.precision, pixels, i);
         for (int r = 0; r < FBL_REGION_COUNT; r++) {
             free(regions[0][r]);
             free(regions[1][r]);

@@ -1,7 +1,7 @@
 // phase 0: grid 146 x 1 x 1, block 256, 0 bytes of dynamic shared memory
 // phase 1: grid 64 x 1 x 1, block 128, 30720 bytes of dynamic shared memory
-// conv2d_data_grad_7f8c_b5ae7f8c
-// from resnet_cifar.fbl:6 conv2d_data_grad (backward)
+// conv2d_data_grad_sum_sum_f80e_edb8f80e
+// from resnet_cifar.fbl:6 conv2d_data_grad (backward), resnet_cifar.fbl:5 sum, resnet_cifar.fbl:5 sum
 // b0 bf16 [64, 8, 8, 64] in
 // b1 f32 [64, 64] in
 // b2 f32 [64] in
@@ -11,9 +11,15 @@
 // b6 f32 [64] in
 // b7 f32 [64, 64, 3, 3] in
 // b8 bf16 [64, 8, 8, 64] out
+// b9 bf16 [64, 8, 8, 64] in
+// b10 f32 [64] in
+// b11 f32 [64] in
+// b12 f32 [64] in
+// b13 f32 [64, 64] out
+// b14 f32 [64, 64] out
 // conv2d data gradient
-// about 1737728 bytes, 301989888 operations
-FBL_DEVICE FblPair<float4> conv2d_data_grad_7f8c_b5ae7f8c_a(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+// about 2295552 bytes, 304087040 operations
+FBL_DEVICE FblPair<float4> conv2d_data_grad_sum_sum_f80e_edb8f80e_a(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const unsigned short *__restrict__ b9, const float *__restrict__ b10, const float *__restrict__ b11, const float *__restrict__ b12, float *__restrict__ b13, float *__restrict__ b14, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
     const FblPair<float4> v4 = fbl_load8_bf16(b0 + i0 * 4096 + i2 * 512 + i3 * 64 + i1);
     const bool v6_0 = v4.low.x <= 0.0f;
     const bool v6_1 = v4.low.y <= 0.0f;
@@ -103,7 +109,7 @@ FBL_DEVICE FblPair<float4> conv2d_data_grad_7f8c_b5ae7f8c_a(const unsigned short
     const float v23_7 = v18_7 + v22_7;
     return {make_float4(v23_0, v23_1, v23_2, v23_3), make_float4(v23_4, v23_5, v23_6, v23_7)};
 }
-FBL_DEVICE FblPair<float4> conv2d_data_grad_7f8c_b5ae7f8c_b(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
+FBL_DEVICE FblPair<float4> conv2d_data_grad_sum_sum_f80e_edb8f80e_b(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const unsigned short *__restrict__ b9, const float *__restrict__ b10, const float *__restrict__ b11, const float *__restrict__ b12, float *__restrict__ b13, float *__restrict__ b14, const FblScalars *scalars, int i0, int i1, int i2, int i3) {
     const float v28_0 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3];
     const float v28_1 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 576];
     const float v28_2 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 1152];
@@ -114,14 +120,14 @@ FBL_DEVICE FblPair<float4> conv2d_data_grad_7f8c_b5ae7f8c_b(const unsigned short
     const float v28_7 = b7[i0 * 576 + i1 * 9 + i2 * 3 + i3 + 4032];
     return {make_float4(v28_0, v28_1, v28_2, v28_3), make_float4(v28_4, v28_5, v28_6, v28_7)};
 }
-FBL_DEVICE void conv2d_data_grad_7f8c_b5ae7f8c_store(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
+FBL_DEVICE void conv2d_data_grad_sum_sum_f80e_edb8f80e_store(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const unsigned short *__restrict__ b9, const float *__restrict__ b10, const float *__restrict__ b11, const float *__restrict__ b12, float *__restrict__ b13, float *__restrict__ b14, const FblScalars *scalars, const float4 acc, int i0, int i1, int i2, int i3) {
     fbl_store_bf16(b8 + i0 * 4096 + i2 * 512 + i3 * 64 + i1, make_float4(acc.x, acc.y, acc.z, acc.w));
 }
-extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_7f8c_b5ae7f8c(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_sum_sum_f80e_edb8f80e(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const unsigned short *__restrict__ b9, const float *__restrict__ b10, const float *__restrict__ b11, const float *__restrict__ b12, float *__restrict__ b13, float *__restrict__ b14, float *__restrict__ workspace, const FblScalars *scalars) {
     int q = blockIdx.x * 256 + threadIdx.x;
     if (q < 32768) {
         const int z = q % 8 * 8 / 64, c = q % 8 * 8 % 64, pixel = q / 8;
-        const FblPair<float4> v = conv2d_data_grad_7f8c_b5ae7f8c_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
+        const FblPair<float4> v = conv2d_data_grad_sum_sum_f80e_edb8f80e_a(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, scalars, pixel / 64, z * 64 + c, pixel / 8 % 8, pixel % 8);
         fbl_store8_bf16((unsigned short *)(workspace + 0) + q * 8, v);
         return;
     }
@@ -129,14 +135,14 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_data_grad_7f8c_b5ae7f8c
     if (q < 4608) {
         const int k = q % 72 * 8, row = q / 72 % 64, z = q / 4608;
         const int tap = k / 64, c = k % 64;
-        const FblPair<float4> v = conv2d_data_grad_7f8c_b5ae7f8c_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, z * 64 + c, row, tap / 3, tap % 3);
+        const FblPair<float4> v = conv2d_data_grad_sum_sum_f80e_edb8f80e_b(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, scalars, z * 64 + c, row, tap / 3, tap % 3);
         fbl_store8_bf16((unsigned short *)(workspace + 131072) + q * 8, v);
         return;
     }
     q -= 4608;
 }
 // product 4096 x 64 x 576, tile 64 x 64 x 32, 3 stages, 1 runs of the sum
-extern "C" __global__ void __launch_bounds__(128, 4) conv2d_data_grad_7f8c_b5ae7f8c_1(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, float *__restrict__ workspace, const FblScalars *scalars) {
+extern "C" __global__ void __launch_bounds__(128, 4) conv2d_data_grad_sum_sum_f80e_edb8f80e_1(const unsigned short *__restrict__ b0, const float *__restrict__ b1, const float *__restrict__ b2, const unsigned short *__restrict__ b3, const float *__restrict__ b4, const float *__restrict__ b5, const float *__restrict__ b6, const float *__restrict__ b7, unsigned short *__restrict__ b8, const unsigned short *__restrict__ b9, const float *__restrict__ b10, const float *__restrict__ b11, const float *__restrict__ b12, float *__restrict__ b13, float *__restrict__ b14, float *__restrict__ workspace, const FblScalars *scalars) {
     FBL_DYNAMIC_SHARED;
     unsigned *a_tile = fbl_shared, *b_tile = fbl_shared + 3840;
     const int tid = threadIdx.x;
@@ -246,7 +252,77 @@ extern "C" __global__ void __launch_bounds__(128, 4) conv2d_data_grad_7f8c_b5ae7
         const int row = q / 16, column = q % 16 * 4, m = m0 + row, n = n0 + column;
         if (m < 4096 && n < 64) {
             const float4 acc = *(const float4 *)(results + row * 68 + column);
-            conv2d_data_grad_7f8c_b5ae7f8c_store(b0, b1, b2, b3, b4, b5, b6, b7, b8, scalars, acc, m / 64, z * 64 + n, m / 8 % 8, m % 8);
+            conv2d_data_grad_sum_sum_f80e_edb8f80e_store(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, scalars, acc, m / 64, z * 64 + n, m / 8 % 8, m % 8);
+        }
+    }
+    for (int q = tid; q < 64; q += 128) { // parts of 64 rows
+        const int own = q / 32 / 2, share = q / 8 % 4;
+        const int column = (q / 32 % 2 * 8 + q % 8) * 4;
+        const bool live = m0 / 64 + own < 64 && n0 + column < 64 && share == 0;
+        const int part = fbl_imin(m0 / 64 + own, 63), channel = z * 64 + fbl_imin(n0 + column, 60);
+        const float *at = results + own * 4352 + column;
+        float s0[4][2] = {};
+        float s1[4][2] = {};
+        const float4 v46 = *(const float4 *)(b10 + channel);
+        const float v48_0 = v46.x * 0.000244140625f;
+        const float v48_1 = v46.y * 0.000244140625f;
+        const float v48_2 = v46.z * 0.000244140625f;
+        const float v48_3 = v46.w * 0.000244140625f;
+        const float4 v50 = *(const float4 *)(b11 + channel);
+        const float4 v52 = *(const float4 *)(b12 + channel);
+        #pragma unroll 4
+        for (int k = 0; k < 16; k++) {
+            const int row = k / 2 * 8 + share * 2 + k % 2;
+            const float4 acc = *(const float4 *)(at + row * 68);
+            const float4 v45 = fbl_load_bf16(b9 + ((part * 64 + row) / 64) * 4096 + ((part * 64 + row) / 8 % 8) * 512 + ((part * 64 + row) % 8) * 64 + channel);
+            const float v49_0 = v45.x - v48_0;
+            const float v49_1 = v45.y - v48_1;
+            const float v49_2 = v45.z - v48_2;
+            const float v49_3 = v45.w - v48_3;
+            const float v51_0 = v49_0 * v50.x;
+            const float v51_1 = v49_1 * v50.y;
+            const float v51_2 = v49_2 * v50.z;
+            const float v51_3 = v49_3 * v50.w;
+            const float v53_0 = v51_0 + v52.x;
+            const float v53_1 = v51_1 + v52.y;
+            const float v53_2 = v51_2 + v52.z;
+            const float v53_3 = v51_3 + v52.w;
+            const bool v55_0 = v53_0 <= 0.0f;
+            const bool v55_1 = v53_1 <= 0.0f;
+            const bool v55_2 = v53_2 <= 0.0f;
+            const bool v55_3 = v53_3 <= 0.0f;
+            const float v56_0 = fbl_from_bf16(fbl_to_bf16(acc.x));
+            const float v56_1 = fbl_from_bf16(fbl_to_bf16(acc.y));
+            const float v56_2 = fbl_from_bf16(fbl_to_bf16(acc.z));
+            const float v56_3 = fbl_from_bf16(fbl_to_bf16(acc.w));
+            const float v57_0 = v55_0 ? 0.0f : v56_0;
+            const float v57_1 = v55_1 ? 0.0f : v56_1;
+            const float v57_2 = v55_2 ? 0.0f : v56_2;
+            const float v57_3 = v55_3 ? 0.0f : v56_3;
+            const float v58_0 = v57_0 * v49_0;
+            const float v58_1 = v57_1 * v49_1;
+            const float v58_2 = v57_2 * v49_2;
+            const float v58_3 = v57_3 * v49_3;
+            s0[0][k % 2] += v57_0;
+            s0[1][k % 2] += v57_1;
+            s0[2][k % 2] += v57_2;
+            s0[3][k % 2] += v57_3;
+            s1[0][k % 2] += v58_0;
+            s1[1][k % 2] += v58_1;
+            s1[2][k % 2] += v58_2;
+            s1[3][k % 2] += v58_3;
+        }
+        const float r0_0 = fbl_sum_shares(s0[0][0] + s0[0][1]);
+        const float r0_1 = fbl_sum_shares(s0[1][0] + s0[1][1]);
+        const float r0_2 = fbl_sum_shares(s0[2][0] + s0[2][1]);
+        const float r0_3 = fbl_sum_shares(s0[3][0] + s0[3][1]);
+        const float r1_0 = fbl_sum_shares(s1[0][0] + s1[0][1]);
+        const float r1_1 = fbl_sum_shares(s1[1][0] + s1[1][1]);
+        const float r1_2 = fbl_sum_shares(s1[2][0] + s1[2][1]);
+        const float r1_3 = fbl_sum_shares(s1[3][0] + s1[3][1]);
+        if (live) {
+            *(float4 *)(b13 + part * 64 + channel) = make_float4(r0_0, r0_1, r0_2, r0_3);
+            *(float4 *)(b14 + part * 64 + channel) = make_float4(r1_0, r1_1, r1_2, r1_3);
         }
     }
 }

@@ -206,6 +206,10 @@ static void unit_close(Unit *unit) {
 
 static FblStatus unit_build(Unit *unit, char *error, size_t error_size) {
     FblEmit *e = &unit->emit;
+    if (e->kernel->part_rows > 0) {
+        snprintf(error, error_size, "kernel %s reduces its result, which code for CPUs has no form of", e->kernel->name ? e->kernel->name : "");
+        return FBL_INTERNAL;
+    }
     if (e->kernel->kind == FBL_KERNEL_CONTRACTION && !fbl_emit_contraction(e)) {
         e->kernel = fbl_generic_contraction(&unit->arena, e->kernel, e->target->bf16 != FBL_BF16_OFF);
     }

@@ -191,6 +191,38 @@ static int check_form(const FblPlan *plan, const Case *k, size_t number) {
     return 0;
 }
 
+static FblStatus read_text(FblContext *ctx, const char *text, FblKernel **out_kernel) {
+    return fbl_kernel_read(ctx, fbl_source_add(ctx, "kernel", text, strlen(text)), out_kernel);
+}
+
+// The text of a kernel gives the kernel; with parts that are not its rows, a row outside of a stage over rows, or anything but sums it is refused.
+static int check_text(FblContext *ctx, const FblKernel *kernel, size_t number) {
+    static const char *const wrong[][2] = {{"  parts 64 ", "  parts 32 "}, {"  stage [] ", "  stage [9] "}, {"reduce sum f32", "reduce reduce_max f32"}, {"  parts 64 12", "  parts 64 8"}, {"  parts 64 12 13\n", ""}};
+    FblKernel *again;
+    const char *text = fbl_kernel_print(ctx, kernel, true);
+    if (read_text(ctx, text, &again) != FBL_OK || strcmp(fbl_kernel_print(ctx, again, true), text) != 0 ||
+        strcmp(fbl_kernel_print(ctx, fbl_kernel_copy(fbl_context_arena(ctx), kernel), true), text) != 0) {
+        fprintf(stderr, "case %zu: the text is not the kernel:\n%s", number, text);
+        return 1;
+    }
+    for (size_t i = 0; kernel->part_rows == 64 && i < sizeof wrong / sizeof *wrong; i++) {
+        const char *at = strstr(text, wrong[i][0]);
+        char *other = at ? malloc(strlen(text) + 64) : NULL;
+        if (!other) {
+            fprintf(stderr, "case %zu: no `%s` in\n%s", number, wrong[i][0], text);
+            return 1;
+        }
+        sprintf(other, "%.*s%s%s", (int)(at - text), text, wrong[i][1], at + strlen(wrong[i][0]));
+        bool taken = read_text(ctx, other, &again) == FBL_OK;
+        free(other);
+        if (taken) {
+            fprintf(stderr, "case %zu: a kernel with `%s` is taken\n", number, wrong[i][1]);
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     static const char *const names[] = {"f32", "tf32", "bf16", "f16"};
     enum { COUNT = sizeof CASES / sizeof *CASES };
@@ -221,6 +253,9 @@ int main(int argc, char **argv) {
             return 1;
         }
         failed |= check_form(plans[i], &CASES[i], i);
+        for (size_t n = 0; n < plans[i]->kernel_count; n++) {
+            failed |= check_text(ctx, plans[i]->kernels[n], i);
+        }
         cuda_run_add(&run, plans[i]);
     }
     cuda_run_build(&run);

@@ -120,6 +120,9 @@ else
         for gemm in wgmma tma; do
             [ "$arch$products" != 90 ] || row "fblc_resnet50_256_bf16_$gemm" "$fblc" bench models/imagenet_lt.fbl --target cuda --precision bf16 --gemm=$gemm --batch 256 --steps 10 --json
         done
+        # What sums in the kernels of convolutions gain.
+        row fblc_resnet50_256_bf16_sums_apart "$fblc" bench models/imagenet_lt.fbl --target cuda --precision bf16 --epilogue-sums=false --batch 256 --steps 10 --json
+        row fblc_resnet32_64_tf32_sums_apart "$fblc" bench "$work/resnet32.fbl" --target cuda --precision tf32 --epilogue-sums=false --set class=10 --json
         if [ -n "$python" ]; then
             row torch_resnet32_64_tf32 "$python" bench/gpu_torch.py resnet32 64 tf32
             row torch_resnet50_256_bf16 "$python" bench/gpu_torch.py resnet50 256 bf16

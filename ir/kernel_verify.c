@@ -349,6 +349,9 @@ FblStatus fbl_kernel_verify(FblContext *ctx, const FblKernel *kernel) {
     fbl_arena_init(&scratch);
     Check c = {ctx, kernel, 0, fbl_arena_array(&scratch, (size_t)kernel->instr_count + 1, sizeof(int64_t)), fbl_arena_array(&scratch, (size_t)kernel->instr_count + 1, sizeof(int64_t))};
     FblStatus status = kernel->result_count < 0 || kernel->result_count > 1 << 20 ? bad(&c, "too many reductions", kernel->result_count) : FBL_OK;
+    if (kernel->part_rows != 0 && kernel->kind != FBL_KERNEL_CONTRACTION) {
+        status = bad(&c, "parts of no contraction", (int32_t)kernel->kind);
+    }
     for (int32_t i = 0; i < kernel->buffer_count && status == FBL_OK; i++) {
         const FblKernelBuffer *buffer = &kernel->buffers[i];
         if (buffer->alias >= kernel->buffer_count || (buffer->alias >= 0 && (!buffer->is_output || kernel->buffers[buffer->alias].is_output))) {

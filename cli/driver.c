@@ -121,7 +121,8 @@ typedef struct CompileJob {
     atomic_size_t next, compiled, cached;
     atomic_int failed; // the kernel that failed plus one
     FblStatus failure; // how
-    size_t *missing, missing_count, unit; // GPU: kernels that the cache lacks, and how many are compiled together
+    bool *there; // GPU: what needs no compiling
+    size_t *missing, missing_count, unit; // GPU: the others, and how many are compiled together
     char error[1024];  // of that kernel
 } CompileJob;
 
@@ -209,12 +210,25 @@ static void compile_units(void *arg, int64_t begin, int64_t end, int thread) {
     }
 }
 
-static void compile_for_gpu(FblDriver *driver, CompileJob *job) {
-    job->missing = FBL_NEW_ARRAY(fbl_context_arena(driver->ctx), size_t, job->plan->kernel_count + 1);
-    for (size_t i = 0; i < job->plan->kernel_count; i++) {
-        if (fbl_kernel_is_collective(job->plan->kernels[i])) {
+// Kernels that are cached, or need no code. On all threads, as images are large and their digests checked.
+static void find_cached(void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    CompileJob *job = arg;
+    for (int64_t i = begin; i < end; i++) {
+        bool collective = fbl_kernel_is_collective(job->plan->kernels[i]);
+        if (collective) {
             job->codes[i].phases = 1; // of the runtime's
-        } else if (!take_cached(job, i)) {
+        }
+        job->there[i] = collective || take_cached(job, (size_t)i);
+    }
+}
+
+static void compile_for_gpu(FblDriver *driver, CompileJob *job) {
+    job->there = FBL_NEW_ARRAY(fbl_context_arena(driver->ctx), bool, job->plan->kernel_count + 1);
+    job->missing = FBL_NEW_ARRAY(fbl_context_arena(driver->ctx), size_t, job->plan->kernel_count + 1);
+    fbl_pool_run(driver->pool, find_cached, job, (int64_t)job->plan->kernel_count);
+    for (size_t i = 0; i < job->plan->kernel_count; i++) {
+        if (!job->there[i]) {
             job->missing[job->missing_count++] = i;
         }
     }

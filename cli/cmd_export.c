@@ -60,7 +60,7 @@ FblStatus fbl_cmd_export(FblCli *cli) {
         return fbl_cli_usage(cli, "`export` needs --safetensors W or --onnx M.onnx");
     }
     FblTraining training = {0};
-    FblStatus status = fbl_training_open_run(cli, cli->args[0], 0, &training);
+    FblStatus status = fbl_training_open_run(cli, cli->args[0], FBL_TRAINING_UNDIVIDED, &training);
     if (status == FBL_OK && cli->safetensors) {
         status = export_weights(cli, &training);
     }

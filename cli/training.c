@@ -231,6 +231,7 @@ static FblStatus open_at(FblCli *cli, const char *path, const char *stage, int64
     if (compiled) {
         FBL_TRY(fblx_read(training->ctx, path, &training->file));
         fbl_training_file_target(training);
+        cli->passes.gpus = needs & FBL_TRAINING_UNDIVIDED ? 1 : cli->passes.gpus;
     }
     FBL_TRY(init_driver(training));
     FBL_TRY(compiled ? fbl_training_file_tiles(training, path) : FBL_OK);

@@ -49,7 +49,8 @@ typedef enum FblTrainingNeeds {
     FBL_TRAINING_CODE = 4,       // machine code
     FBL_TRAINING_MEMORY = 8,     // load the code, create store and executors
     FBL_TRAINING_PLAN = 32,      // lower to kernels; no machine code, so that no compiler of a target is needed
-    FBL_TRAINING_NO_TRAIN = 16   // only evaluation: the last batch's own program is not needed
+    FBL_TRAINING_NO_TRAIN = 16,  // only evaluation: the last batch's own program is not needed
+    FBL_TRAINING_UNDIVIDED = 64  // the program of one device, however many GPUs the file is for
 } FblTrainingNeeds;
 
 // Opens `path` (.fbl or .fblx) at the stage that --stage names, or else at the train block itself. Deinit in any case.

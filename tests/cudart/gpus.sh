@@ -58,6 +58,15 @@ says 'error\[E0660\]: --gpus 5: the CUDA driver finds 4 GPUs'
 for name in one cpu; do
     [ "$(cut -d, -f1-5 < "$out/eval.two")" = "$(cut -d, -f1-5 < "$out/eval.$name")" ] || fail "evaluations differ"
 done
+# What is exported is the program of one device.
+for target in cuda cpu; do
+    "$fblc" export "$out/whole" --quiet --target $target --onnx "$out/$target.onnx" > "$out/stdout"
+done
+"$fblc" export "$out/whole" --quiet --onnx "$out/whole.onnx" --safetensors "$out/whole.weights" > "$out/stdout"
+same "$out/whole.onnx" "$out/cpu.onnx"
+same "$out/whole.onnx" "$out/cuda.onnx"
+expect 1 "$fblc" run "$soft" --quiet --target cuda --resume --out "$out/stopped"
+says 'error\[E0718\]: .* was written by another program or recipe'
 # Sets that the GPUs do not hold.
 "$fblc" run "$soft" --quiet --target cuda --gpus 2 --set 'augment=[center_crop(32)]' --epochs 1 --out "$out/held"
 "$fblc" run "$soft" --quiet --target cuda --gpus 2 --set 'augment=[resize(32), center_crop(32)]' --epochs 1 --out "$out/loaded"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "runtime/cuda/cuda_call.h"
 #include "runtime/cuda/cuda_group.h"
 #include "runtime/cuda/cuda_map.h"
 #include "runtime/cuda/library.h"
@@ -12,7 +13,6 @@
 #define SLOTS 2             // of staged inputs: one is filled while the other is copied
 #define SCALARS_BYTES 64    // {seed, step} behind the inputs, so that they travel with them
 #define OVERLAP_BYTES 65536 // copies from this size on go by the copy stream
-#define DEFAULT_SHARED 49152 // dynamic shared memory that needs no permission
 
 // One phase of one launch with its arguments.
 typedef struct Launch {
@@ -219,12 +219,7 @@ static FblStatus resolve_launch(FblContext *ctx, FblDeviceExec *exec, const FblL
     }
     for (int32_t p = 0; p < code->phases; p++) {
         out[p] = (Launch){.shape = &code->gpu[p], .parameters = first, .number = number};
-        const FblCudaApi *api = &exec->device->api;
-        FBL_TRY(fbl_cuda_check(ctx, exec->device, api->module_function(&out[p].function, exec->modules[launch->kernel], code->gpu[p].symbol), "finding a kernel"));
-        if (code->gpu[p].shared_bytes > DEFAULT_SHARED) {
-            FBL_TRY(fbl_cuda_check(ctx, exec->device, api->function_set(out[p].function, FBL_CU_FUNC_MAX_SHARED, (int)code->gpu[p].shared_bytes),
-                                   "asking for shared memory"));
-        }
+        FBL_TRY(fbl_cuda_check(ctx, exec->device, fbl_cuda_entry(&exec->device->api, exec->modules[launch->kernel], &code->gpu[p], &out[p].function), "finding a kernel"));
         if (code->gpu[p].map_count > 0) {
             FBL_TRY(resolve_maps(ctx, exec, kernel, code, p, first, end, &out[p], parameters));
         }

@@ -6,6 +6,7 @@
 
 #include "base/diag.h"
 #include "base/philox.h"
+#include "runtime/cuda/cuda_call.h"
 #include "runtime/cuda/cuda_map.h"
 #include "runtime/cuda/library.h"
 
@@ -14,7 +15,6 @@
 #define ROUNDS 7                   // of which the median is taken
 #define GROUP_US 200.0             // a group is about this long, as events resolve half a microsecond
 #define MAX_GROUP 20
-#define DEFAULT_SHARED 49152 // dynamic shared memory that needs no permission
 #define ROOM 0.9             // of the free memory
 
 typedef struct Code {
@@ -122,9 +122,7 @@ static bool load(Trial *trial, Code *code) {
     }
     for (int32_t p = 0; p < code->code->phases; p++) {
         const FblGpuPhase *phase = &code->code->gpu[p];
-        bool large = phase->shared_bytes > DEFAULT_SHARED;
-        if (api->module_function(&code->functions[p], code->module, phase->symbol) != FBL_CU_SUCCESS ||
-            (large && api->function_set(code->functions[p], FBL_CU_FUNC_MAX_SHARED, (int)phase->shared_bytes) != FBL_CU_SUCCESS)) {
+        if (fbl_cuda_entry(api, code->module, phase, &code->functions[p]) != FBL_CU_SUCCESS) {
             return false;
         }
         for (int32_t m = 0; m < phase->map_count; m++) {

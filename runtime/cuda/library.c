@@ -4,9 +4,8 @@
 #include <string.h>
 
 #include "runtime/cuda/cublaslt.h"
+#include "runtime/cuda/cuda_call.h"
 #include "runtime/cuda/cudnn.h"
-
-#define DEFAULT_SHARED 49152 // dynamic shared memory that needs no permission
 
 struct FblLibraryCall {
     FblCudaDevice *device;
@@ -82,7 +81,7 @@ static bool prepare_around(FblLibraryCall *call, const FblKernel *kernel, const 
         }
         parameters[buffers] = &call->values[buffers + array];
         parameters[buffers + 1] = &call->values[buffers + FBL_ARRAY_COUNT];
-        if (shape->map_count != 0 || shape->shared_bytes > DEFAULT_SHARED || api->module_function(&call->functions[phase], module, shape->symbol) != FBL_CU_SUCCESS) {
+        if (shape->map_count != 0 || fbl_cuda_entry(api, module, shape, &call->functions[phase]) != FBL_CU_SUCCESS) {
             return false;
         }
         phase++;
